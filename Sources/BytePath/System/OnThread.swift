@@ -1,3 +1,5 @@
+import Synchronization
+
 /// Runs blocking work on a thread of its own and suspends the caller until it ends.
 ///
 /// The work must end by itself, or by an `Interrupt`, or because a descriptor was closed at its other end: cancelling the task does not
@@ -14,6 +16,28 @@ public func onThread<Value: Sendable>(_ work: @escaping @Sendable () throws(Fail
     if let error = started { continuation.resume(returning: .failure(Failure(.spool, "cannot start a thread: \(error.words)"))) }
   }
   return try result.get()
+}
+
+/// As `onThread`, for work that asks from time to time whether its task has been cancelled.
+public func onThread<Value: Sendable>(_ work: @escaping @Sendable (CancelFlag) throws(Failure) -> Value) async throws(Failure) -> Value {
+  let flag = CancelFlag()
+  let result = await withTaskCancellationHandler {
+    do throws(Failure) {
+      return Result<Value, Failure>.success(try await onThread { () throws(Failure) in try work(flag) })
+    } catch {
+      return .failure(error)
+    }
+  } onCancel: {
+    flag.set()
+  }
+  return try result.get()
+}
+
+/// Tells a thread that its task was cancelled.
+public final class CancelFlag: Sendable {
+  private let flag = Atomic(false)
+  public var isSet: Bool { flag.load(ordering: .relaxed) }
+  func set() { flag.store(true, ordering: .relaxed) }
 }
 
 /// Starts a detached thread that runs `body`. Returns the error if there was none to be had; `body` does not run then.
