@@ -29,6 +29,19 @@ public final class Payload: Sendable {
     hashing = Mutex(Task { .success(sha256) })
   }
 
+  /// A spool that an earlier run held, checked against what its job says of it.
+  ///
+  /// - Throws: `spool` if the bytes are not those that were held.
+  public static func held(_ spool: Spool, length: Int64, inputLength: Int64, sha256: String) async throws(Failure) -> Payload {
+    let payload = Payload(spool: spool, length: length, inputLength: inputLength, sha256: sha256)
+    var size: Int64 = -1
+    if let status = try? spool.data.status() { size = Int64(status.st_size) }
+    guard size == length, try await payload.digest(.sha256) == sha256 else {
+      throw Failure(.spool, "the spool \(spool.id) is not what it was when it was held", hint: "its bytes are in \(spool.id).data")
+    }
+    return payload
+  }
+
   /// A regular file that is sent as it is.
   ///
   /// - Throws: `input`.

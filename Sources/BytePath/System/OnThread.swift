@@ -41,7 +41,8 @@ public final class CancelFlag: Sendable {
 }
 
 /// Starts a detached thread that runs `body`. Returns the error if there was none to be had; `body` does not run then.
-func startThread(_ body: @escaping @Sendable () -> Void) -> SystemError? {
+@discardableResult
+public func startThread(_ body: @escaping @Sendable () -> Void) -> SystemError? {
   let box = Unmanaged.passRetained(ThreadBody(body))
   var attributes = pthread_attr_t()
   pthread_attr_init(&attributes)
