@@ -28,7 +28,9 @@ protocol RunnableCommand: AsyncParsableCommand {
 
 @main
 enum Main {
-  static func main() async {
+  /// Not async: the main thread of an async program waits with all signals open, and the first would end it on the spot. Here it is the one
+  /// that takes them.
+  static func main() {
     let words = CommandLine.arguments.dropFirst()
     let arguments = Array(words.prefix { $0 != "--" })
     openMissingDescriptors()
@@ -36,8 +38,10 @@ enum Main {
       try? Descriptor(adopting: STDOUT_FILENO).writeAll("sluice \(version)\n")
       exit(0)
     }
-    let signals = Signals.blocked()
-    exit(await run(arguments, command: words.dropFirst(arguments.count + 1), signals))
+    let signals = Signals()
+    signals.block()
+    Task.detached { exit(await run(arguments, command: words.dropFirst(arguments.count + 1), signals)) }
+    signals.waitForever()
   }
 
   /// The words after `--` are taken off before the parser, which has no room for them behind a list of destinations.
