@@ -85,7 +85,7 @@ struct HTTPBodyPieces: AsyncSequence, Sendable {
 
     private mutating func piece(of payload: Payload) async throws -> ByteBuffer {
       let size = Int(Swift.min(payload.length - offset, Int64(pace?.pieceSize ?? pieceSize.bytes)))
-      try await pace?.wait(for: size)
+      if let delay = pace?.delay(of: size) { try await Task.sleep(for: delay) }
       turn = (turn + 1) % buffers.count
       buffers[turn].clear(minimumCapacity: size)
       try buffers[turn].writeWithUnsafeMutableBytes(minimumWritableBytes: size) { space in
@@ -113,27 +113,6 @@ private struct PieceSize {
       if now - last > .seconds(1) { bytes = max(bytes / 2, 16 * 1024) }
     }
     last = now
-  }
-}
-
-/// Keeps a stream below a rate.
-struct Pace {
-  /// Small enough that a slow rate is smooth: a tenth of a second's bytes, 1 KiB to 256 KiB.
-  let pieceSize: Int
-  private let bytesPerSecond: Int64
-  private let start = ContinuousClock.now
-  private var count: Int64 = 0
-
-  init(bytesPerSecond: Int64) {
-    self.bytesPerSecond = bytesPerSecond
-    pieceSize = Int(min(max(bytesPerSecond / 10, 1024), 256 * 1024))
-  }
-
-  /// Waits until `bytes` more may go.
-  mutating func wait(for bytes: Int) async throws {
-    let due = start + .microseconds(Int64(Double(count) / Double(bytesPerSecond) * 1_000_000))
-    count += Int64(bytes)
-    try await Task.sleep(until: due)
   }
 }
 
