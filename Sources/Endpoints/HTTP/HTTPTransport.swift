@@ -32,6 +32,8 @@ final class HTTPTransport: Sendable {
     var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, decompression: .disabled)
     configuration.httpVersion = .http1Only
     configuration.timeout.connect = .nanoseconds(settings.connectTimeout.nanoseconds)
+    // Shorter than servers keep a silent connection, so that none is used that the server is closing.
+    configuration.connectionPool.idleTimeout = .seconds(4)
     // Retrying is `Retry`'s business; the pool would hide a refused connection for the whole connect time-out.
     configuration.connectionPool.retryConnectionEstablishment = false
     if let proxy = try ProxySetting.fromEnvironment(for: base) {
@@ -122,7 +124,7 @@ final class HTTPTransport: Sendable {
       group.cancelAll()
       return result ?? .failure(.interrupted)
     }
-    if Task.isCancelled { throw .interrupted }
+    if case .failure = answer, Task.isCancelled { throw .interrupted }
     return try answer.get()
   }
 
