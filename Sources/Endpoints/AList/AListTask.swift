@@ -56,7 +56,7 @@ struct AListTask {
     var interval = Duration.milliseconds(100)
     var last = task
     while true {
-      if let progress = last["progress"]?.number { meter.setServerPercent(Int(progress)) }
+      if let progress = last["progress"]?.number { meter.setServerPercent(Int(min(max(progress, 0), 100))) }
       if let state = last["state"]?.integer {
         if state == State.succeeded { return last.text }
         // A running task passes through 4 on its way to 7; as long as nobody cancels a pending one the end is 7.
