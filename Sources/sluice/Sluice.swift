@@ -1,1 +1,101 @@
-@main struct Main { static func main() {} }
+import ArgumentParser
+import BytePath
+
+/// The version, in one place.
+let version = "0.1.0"
+
+/// The commands. `put` is the default.
+struct Sluice: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "sluice",
+    abstract: "Get a stream into storage, whole or not at all.",
+    discussion: """
+      Reads standard input, a named pipe or a command's output, spools it, uploads it with an exact Content-Length, and prints one JSON result \
+      per destination.
+
+      pg_dump db | sluice -z alist+http://nas:5244/backup/db.sql.gz
+      sluice -z nas:/backup/db.sql.gz -- pg_dump db
+      """,
+    subcommands: [Put.self, MakeDirectory.self, Check.self, Held.self, ListEndpoints.self],
+    defaultSubcommand: Put.self)
+}
+
+/// A command that ends with an exit status of its own rather than by throwing.
+protocol RunnableCommand: AsyncParsableCommand {
+  func execute(_ console: Console) async -> Int32
+  var verbosity: Messages.Verbosity { get throws }
+}
+
+@main
+enum Main {
+  static func main() async {
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    openMissingDescriptors()
+    if arguments.prefix(while: { $0 != "--" }).contains(where: { $0 == "--version" || $0 == "-V" }) {
+      try? Descriptor(adopting: STDOUT_FILENO).writeAll("sluice \(version)\n")
+      exit(0)
+    }
+    let signals = Signals.blocked()
+    exit(await run(arguments, signals))
+  }
+
+  private static func run(_ arguments: [String], _ signals: Signals) async -> Int32 {
+    let messages = Messages()
+    let command: any ParsableCommand
+    do {
+      try checkEncoding()
+      command = try Sluice.parseAsRoot(arguments)
+    } catch {
+      return report(error, messages)
+    }
+    guard let command = command as? any RunnableCommand else { return report(CleanExit.helpRequest(command), messages) }
+    do {
+      messages.verbosity = try command.verbosity
+    } catch {
+      return report(error, messages)
+    }
+    let console = Console(messages: messages, signals: signals)
+    let task = Task { await command.execute(console) }
+    signals.onFirst { task.cancel() }
+    return await task.value
+  }
+
+  /// Help goes to standard output; what is wrong with the arguments is said in one line, with what to do next in another.
+  private static func report(_ error: any Error, _ messages: Messages) -> Int32 {
+    if let failure = error as? Failure {
+      messages.failure(failure)
+      return failure.kind.exitStatus(signal: nil)
+    }
+    let code = Sluice.exitCode(for: error)
+    if code.isSuccess {
+      try? Descriptor(adopting: STDOUT_FILENO).writeAll(Sluice.fullMessage(for: error) + "\n")
+      return 0
+    }
+    let text = Sluice.message(for: error)
+    messages.failure(Failure(.usage, text.prefix(1).lowercased() + text.dropFirst(), hint: "sluice --help shows the options"))
+    return Failure.Kind.usage.exitStatus(signal: nil)
+  }
+
+  /// A path that is not UTF-8 would be changed on its way into a `String`.
+  private static func checkEncoding() throws(Failure) {
+    for index in 1..<max(1, Int(CommandLine.argc)) {
+      guard let argument = CommandLine.unsafeArgv[index] else { continue }
+      guard String(validatingCString: argument) != nil else {
+        throw Failure(.usage, "argument \(index) is not UTF-8", hint: "give names in UTF-8")
+      }
+    }
+  }
+
+  /// With 0, 1 or 2 closed, the next file opened would get that number, and be read or written as the stream it is not.
+  private static func openMissingDescriptors() {
+    for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+      _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+    }
+  }
+}
+
+/// What every command is given: the way to the user, and what signals came.
+struct Console: Sendable {
+  let messages: Messages
+  let signals: Signals
+}

@@ -1,0 +1,35 @@
+/// What a user is told of something that did not work. Exit status and JSON are made from `kind`, in one place (`sluice/Report`).
+public struct Failure: Error, Sendable, Equatable {
+  /// The raw value is the `error.kind` of the JSON result.
+  public enum Kind: String, Sendable, CaseIterable {
+    case usage, input, unreachable, timeout, server, rejected, exists, spool, `protocol`, auth, config, interrupted
+  }
+
+  public var kind: Kind
+  /// Lower case, no full stop: what happened, to what.
+  public var message: String
+  /// What to type or look at next.
+  public var hint: String?
+  /// True if the same attempt may succeed later.
+  public var isRetryable: Bool
+  /// True if the server may have taken the object although no answer came.
+  public var isOutcomeUnknown = false
+  /// How long the server asks to wait before the next attempt.
+  public var retryAfter: Duration?
+  /// The HTTP status of the answer, if there was one.
+  public var httpStatus: Int?
+  /// The server's answer as compact JSON text, if there was one.
+  public var response: String?
+  /// The server's task as compact JSON text, in its last known state.
+  public var task: String?
+
+  public init(_ kind: Kind, _ message: String, hint: String? = nil, retryable: Bool = false) {
+    self.kind = kind
+    self.message = message
+    self.hint = hint
+    isRetryable = retryable
+  }
+
+  /// The run was ended by a signal or by the failure of another part of it.
+  public static let interrupted = Failure(.interrupted, "interrupted")
+}

@@ -1,0 +1,66 @@
+import Crypto
+import Synchronization
+
+/// What becomes of the input before it is sent.
+public struct FillPlan: Sendable {
+  public var input: Input
+  public var gzip: GzipOptions?
+  /// Lines for `sh -c`, each a filter behind the one before.
+  public var filters: [String] = []
+  /// Lines for `sh -c` that must accept the input as it came.
+  public var guards: [String] = []
+  /// The least number of input bytes.
+  public var minimumBytes: Int64 = 0
+  /// Gets a copy of the input.
+  public var tee: Descriptor?
+  /// Told once if the tee's reader has gone.
+  public var warn: @Sendable (String) -> Void = { _ in }
+
+  public init(input: Input) {
+    self.input = input
+  }
+
+  /// True if the object is the input as it is.
+  public var isPlain: Bool { gzip == nil && filters.isEmpty && tee == nil }
+}
+
+/// Reads the input to its end and makes the object.
+///
+/// A regular file that nothing is done to is not copied: it is the object where it lies.
+///
+/// - Throws: `input`, `spool` or `interrupted` (the task was cancelled); nothing stays in the spool then.
+public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failure) -> SpoolDirectory, _ meter: Meter) async throws(Failure) -> Payload
+{
+  if case .path(let path) = plan.input, plan.isPlain {
+    let file = try openInputFile(path)
+    if let status = try? file.status(), status.isRegularFile {
+      let payload = try Payload(file: file, path: path)
+      try plan.checkMinimum(payload.length)
+      if !plan.guards.isEmpty {
+        _ = try await FillRun(plan, spool: nil, meter).result()
+      }
+      return payload
+    }
+  }
+  let folder = try directory()
+  folder.sweep()
+  let spool = try Spool.create(in: folder)
+  do throws(Failure) {
+    let sha256 = try await FillRun(plan, spool: spool, meter).result()
+    try plan.checkMinimum(meter.input)
+    return Payload(spool: spool, length: meter.object, inputLength: meter.input, sha256: sha256)
+  } catch {
+    spool.remove()
+    throw error
+  }
+}
+
+extension FillPlan {
+  fileprivate func checkMinimum(_ bytes: Int64) throws(Failure) {
+    guard bytes >= minimumBytes else {
+      throw Failure(
+        .input, "the input has \(bytes) bytes, fewer than the \(minimumBytes) of --min-size",
+        hint: "look at what makes the input, or lower --min-size")
+    }
+  }
+}

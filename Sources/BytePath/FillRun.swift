@@ -1,0 +1,257 @@
+import Crypto
+import Synchronization
+
+/// One run of the byte path: its threads and child processes, wired together.
+///
+/// ```
+/// reader thread ─► ring of blocks ─► (gzip workers) ─► writer thread ─► spool
+///      └─► guards, tee                                     └─► first filter ─► … ─► last filter ─► drain thread ─► spool
+/// ```
+/// All pipes are made before the first child is started. Whoever finds the first thing wrong says so in `fail`: that stops the ring and
+/// wakes the reader, closed pipes end the children, and the first failure is the one that is reported.
+final class FillRun: Sendable {
+  private struct Child: Sendable {
+    let command: Command
+    let input: Descriptor
+    let output: Descriptor?
+  }
+
+  private let plan: FillPlan
+  private let meter: Meter
+  private let ring: BlockRing
+  private let interrupt: Interrupt
+  private let source: Source
+  /// The write end of the pipe that a command fills.
+  private let commandOutput: Descriptor?
+  private let filters: [Child]
+  /// Where the writer's bytes go if there are filters, and where the object then comes from.
+  private let filterEnds: (input: Descriptor, output: Descriptor)?
+  private let guards: [(child: Child, feed: Descriptor)]
+  private let object: ObjectWriter
+  private let firstFailure = Mutex<Failure?>(nil)
+
+  /// - Parameter spool: nil if the object is kept nowhere, and the input is read for its guards alone.
+  /// - Throws: `input` if the input can't be opened, `spool` if the process has no descriptors left.
+  init(_ plan: FillPlan, spool: Spool?, _ meter: Meter) throws(Failure) {
+    self.plan = plan
+    self.meter = meter
+    object = ObjectWriter(spool, meter)
+    interrupt = try Interrupt()
+    let threads = plan.gzip?.threads ?? 0
+    ring = BlockRing(count: threads * 2 + 3, hasWorkers: threads > 0)
+    if case .command = plan.input {
+      let pipe = try makePipe()
+      source = Source(pipe.read, name: "the command's output", interrupt: interrupt)
+      commandOutput = pipe.write
+    } else {
+      source = try Source.open(plan.input, interrupt: interrupt)
+      commandOutput = nil
+    }
+    guards = try plan.guards.map { (line) throws(Failure) in
+      let pipe = try makePipe()
+      return (Child(command: Command(shell: line, role: "check"), input: pipe.read, output: nil), pipe.write)
+    }
+    if plan.filters.isEmpty {
+      filters = []
+      filterEnds = nil
+    } else {
+      let pipes = try (0...plan.filters.count).map { (_) throws(Failure) in try makePipe() }
+      filters = plan.filters.enumerated().map { index, line in
+        Child(command: Command(shell: line, role: "filter"), input: pipes[index].read, output: pipes[index + 1].write)
+      }
+      filterEnds = (pipes[0].write, pipes[plan.filters.count].read)
+    }
+  }
+
+  /// Runs everything to its end.
+  ///
+  /// - Returns: the SHA-256 of the object in lower-case hex.
+  /// - Throws: the first failure.
+  func result() async throws(Failure) -> String {
+    await withTaskCancellationHandler {
+      await withTaskGroup(of: Void.self) { group in
+        if let commandOutput { group.addTask { await self.runInputCommand(commandOutput) } }
+        for filter in filters {
+          group.addTask { await self.run(filter, describing: "its output is not to be trusted") }
+        }
+        for (child, _) in guards {
+          group.addTask { await self.run(child, describing: "the input is not to be trusted") }
+        }
+        group.addTask { await self.thread { () throws(Failure) in try self.read() } }
+        group.addTask { await self.thread { () throws(Failure) in try self.write() } }
+        if let filterEnds {
+          group.addTask { await self.thread { () throws(Failure) in try self.drain(filterEnds.output) } }
+        }
+        while await group.next() != nil {
+          // Children that wait for input, or produce it without end, are told to go.
+          if self.firstFailure.withLock({ $0 != nil }) { group.cancelAll() }
+        }
+      }
+    } onCancel: {
+      self.fail(.interrupted)
+    }
+    if let failure = firstFailure.withLock({ $0 }) { throw failure }
+    return object.digest()
+  }
+
+  private func fail(_ failure: Failure) {
+    firstFailure.withLock { first in
+      if first == nil { first = failure }
+    }
+    ring.stop()
+    interrupt.trigger()
+  }
+
+  private func thread(_ work: @escaping @Sendable () throws(Failure) -> Void) async {
+    do throws(Failure) { try await onThread(work) } catch { fail(error) }
+  }
+
+  /// The command that makes the input. When it fails nobody waits for the end of its output, which a child of its own may hold open.
+  private func runInputCommand(_ output: Descriptor) async {
+    guard case .command(let words) = plan.input else { return }
+    let command = Command(program: words)
+    do throws(Failure) {
+      if let ending = try await command.run(input: nil, output: output) {
+        throw Failure(.input, "\(command.description) \(ending)", hint: "nothing was uploaded; run the command by itself to see why")
+      }
+    } catch {
+      fail(error)
+    }
+  }
+
+  private func run(_ child: Child, describing consequence: String) async {
+    do throws(Failure) {
+      if let ending = try await child.command.run(input: child.input, output: child.output) {
+        throw Failure(.input, "\(child.command.description) \(ending)", hint: "nothing was uploaded, as \(consequence)")
+      }
+    } catch {
+      fail(error)
+    }
+  }
+
+  /// The reader thread: fills blocks, and copies what it read to guards and tee.
+  private func read() throws(Failure) {
+    let compressor = plan.gzip.map { options in GzipCompressor(options, ring: ring) { [self] in fail($0) } }
+    var copies = guards.map { Copy(target: $0.feed, name: nil) }
+    if let tee = plan.tee { copies.append(Copy(target: tee, name: "standard output")) }
+    var previous: Block?
+    while let block = ring.blockToFill() {
+      if compressor != nil, let previous { block.prime(with: previous) }
+      let count = try source.read(into: block.input, whole: compressor != nil)
+      block.inputCount = count
+      block.isLast = compressor == nil ? count == 0 : count < block.input.count
+      let isLast = block.isLast
+      meter.addInput(count)
+      for index in copies.indices {
+        if let reason = copies[index].write(block.inputBytes) { plan.warn("\(reason); the copy ends there") }
+      }
+      let waiting = ring.filled()
+      compressor?.blockIsWaiting(waiting)
+      if isLast { break }
+      previous = block
+    }
+    ring.close()
+    for (_, feed) in guards { try? feed.close() }
+  }
+
+  /// The writer thread: takes the blocks in order to the spool or to the first filter.
+  private func write() throws(Failure) {
+    var frame = GzipFrame()
+    let hasGzip = plan.gzip != nil
+    if let gzip = plan.gzip { try deliver(GzipFrame.header(level: gzip.level)) }
+    while let block = ring.blockToWrite() {
+      if hasGzip { frame.add(block) }
+      try deliver(hasGzip ? block.outputBytes : block.inputBytes)
+      ring.written()
+    }
+    if firstFailure.withLock({ $0 != nil }) { throw .interrupted }
+    if hasGzip { try deliver(frame.trailer) }
+    try? filterEnds?.input.close()
+  }
+
+  private func deliver(_ bytes: [UInt8]) throws(Failure) {
+    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
+    defer { copy.deallocate() }
+    copy.copyBytes(from: bytes)
+    try deliver(UnsafeRawBufferPointer(copy))
+  }
+
+  private func deliver(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
+    guard let filterEnds else { return try object.append(bytes) }
+    // A filter may end before its input, as `head` does: the rest is read all the same, and the filter's status says whether that was right.
+    guard filterEnds.input.raw >= 0 else { return }
+    do throws(SystemError) {
+      try filterEnds.input.writeAll(bytes)
+    } catch {
+      guard error.code == EPIPE else { throw Failure(.input, "cannot write to \(filters[0].command.description): \(error.words)") }
+      try? filterEnds.input.close()
+    }
+  }
+
+  /// The thread behind the last filter.
+  private func drain(_ output: Descriptor) throws(Failure) {
+    let filtered = Source(output, name: "the filter's output", interrupt: interrupt)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Block.size, alignment: 4096)
+    defer {
+      buffer.deallocate()
+      try? output.close()
+    }
+    while true {
+      let count = try filtered.read(into: buffer, whole: false)
+      if count == 0 { return }
+      try object.append(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+    }
+  }
+}
+
+/// A descriptor that gets a copy of the input as long as somebody reads it.
+private struct Copy {
+  let target: Descriptor
+  /// What to call it when its reader goes; nil if that is nobody's concern.
+  let name: String?
+  private var isOpen = true
+
+  init(target: Descriptor, name: String?) {
+    self.target = target
+    self.name = name
+  }
+
+  /// Returns what to tell the user, once.
+  mutating func write(_ bytes: UnsafeRawBufferPointer) -> String? {
+    guard isOpen else { return nil }
+    do throws(SystemError) {
+      try target.writeAll(bytes)
+      return nil
+    } catch {
+      isOpen = false
+      return name.map { "cannot write to \($0): \(error.words)" }
+    }
+  }
+}
+
+/// Writes the object to the spool and hashes it in passing. Used by one thread, and asked for the digest when that has ended.
+private final class ObjectWriter: Sendable {
+  private let spool: Spool?
+  private let meter: Meter
+  private let hash = Mutex(SHA256())
+
+  init(_ spool: Spool?, _ meter: Meter) {
+    self.spool = spool
+    self.meter = meter
+  }
+
+  func append(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
+    guard let spool else { return }
+    hash.withLock { $0.update(bufferPointer: bytes) }
+    try spool.append(bytes, after: meter.object)
+    meter.addObject(bytes.count)
+  }
+
+  func digest() -> String {
+    hexadecimal(hash.withLock { $0.finalize() })
+  }
+}
+
+private func makePipe() throws(Failure) -> (read: Descriptor, write: Descriptor) {
+  do throws(SystemError) { return try Descriptor.pipe() } catch { throw Failure(.spool, "cannot make a pipe: \(error.words)") }
+}

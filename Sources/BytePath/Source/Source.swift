@@ -1,0 +1,79 @@
+/// Where a stream comes from. Exactly one in a run.
+public enum Input: Sendable, Equatable {
+  case standardInput
+  /// A named pipe, read to its end, or a regular file.
+  case path(String)
+  /// A command and its arguments; its standard output is the stream.
+  case command([String])
+}
+
+/// An opened input from which one thread reads to the end.
+final class Source: Sendable {
+  let descriptor: Descriptor
+  private let name: String
+  private let interrupt: Interrupt
+
+  init(_ descriptor: Descriptor, name: String, interrupt: Interrupt) {
+    self.descriptor = descriptor
+    self.name = name
+    self.interrupt = interrupt
+    enlargePipe(descriptor.raw, to: 1 << 20)
+  }
+
+  /// Opens standard input, a named pipe or a file. A named pipe without a writer is waited for in `read`, where an interrupt reaches it.
+  static func open(_ input: Input, interrupt: Interrupt) throws(Failure) -> Source {
+    switch input {
+    case .standardInput:
+      let copy = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+      guard copy >= 0 else {
+        throw Failure(.input, "standard input is closed", hint: "pipe something into sluice, or name a file with --input")
+      }
+      return Source(Descriptor(adopting: copy), name: "standard input", interrupt: interrupt)
+    case .path(let path):
+      return Source(try openInputFile(path), name: path, interrupt: interrupt)
+    case .command:
+      preconditionFailure("a command's output is opened by the run that starts it")
+    }
+  }
+
+  /// Fills `buffer` from the front with what comes. With `whole` it returns less than a full buffer only at the end of the input, so that
+  /// the cut into blocks depends on the bytes alone. 0 is the end. Blocks.
+  ///
+  /// - Throws: `input` if the input can't be read (a read error is not an end of file), `interrupted`.
+  func read(into buffer: UnsafeMutableRawBufferPointer, whole: Bool) throws(Failure) -> Int {
+    var count = 0
+    while count < buffer.count {
+      do throws(SystemError) {
+        guard try interrupt.waitUntilReadable(descriptor) else { throw SystemError("poll", ECANCELED) }
+        let more = try descriptor.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[count...]))
+        count += more
+        if more == 0 || !whole { return count }
+      } catch {
+        switch error.code {
+        case EAGAIN: continue
+        case ECANCELED: throw .interrupted
+        default: throw Failure(.input, "cannot read \(name): \(error.words)")
+        }
+      }
+    }
+    return count
+  }
+}
+
+/// Opens what `--input` names.
+///
+/// - Throws: `input` if it is neither a regular file nor a pipe, or can't be opened.
+func openInputFile(_ path: String) throws(Failure) -> Descriptor {
+  do throws(SystemError) {
+    // Without O_NONBLOCK the call would wait for a named pipe's writer where nothing can interrupt it.
+    let descriptor = try Descriptor.open(path, O_RDONLY | O_NONBLOCK)
+    let status = try descriptor.status()
+    if status.isDirectory {
+      throw SystemError("open", EISDIR)
+    }
+    return descriptor
+  } catch {
+    let hint = error.code == EISDIR ? "pack it first: tar c \(path) | sluice …" : nil
+    throw Failure(.input, "cannot read \(path): \(error.words)", hint: hint)
+  }
+}

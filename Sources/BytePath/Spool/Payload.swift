@@ -1,0 +1,158 @@
+import Crypto
+import Synchronization
+
+/// The finished object: bytes of a known number that do not change, read by offset so that destinations and attempts never share one.
+///
+/// It is a spool, or a regular file that is sent from where it lies; whoever sends it can't tell.
+public final class Payload: Sendable {
+  /// Bytes of the object.
+  public let length: Int64
+  /// Bytes of the input it was made from.
+  public let inputLength: Int64
+  /// The file's own time of last change in milliseconds since 1970; nil for a spool.
+  public let modified: Int64?
+  /// The spool behind it; nil for a regular file.
+  public let spool: Spool?
+
+  private let descriptor: Descriptor
+  private let name: String
+  private let hashing: Mutex<Task<Result<String, Failure>, Never>?>
+
+  /// - Parameter sha256: in lower-case hex.
+  public init(spool: Spool, length: Int64, inputLength: Int64, sha256: String) {
+    self.length = length
+    self.inputLength = inputLength
+    self.spool = spool
+    modified = nil
+    descriptor = spool.data
+    name = "the spool \(spool.id)"
+    hashing = Mutex(Task { .success(sha256) })
+  }
+
+  /// A spool that an earlier run held, checked against what its job says of it.
+  ///
+  /// - Throws: `spool` if the bytes are not those that were held.
+  public static func held(_ spool: Spool, length: Int64, inputLength: Int64, sha256: String) async throws(Failure) -> Payload {
+    let payload = Payload(spool: spool, length: length, inputLength: inputLength, sha256: sha256)
+    var size: Int64 = -1
+    if let status = try? spool.data.status() { size = Int64(status.st_size) }
+    guard size == length, try await payload.digest(.sha256) == sha256 else {
+      throw Failure(.spool, "the spool \(spool.id) is not what it was when it was held", hint: "its bytes are in \(spool.id).data")
+    }
+    return payload
+  }
+
+  /// A regular file that is sent as it is.
+  ///
+  /// - Throws: `input`.
+  init(file descriptor: Descriptor, path: String) throws(Failure) {
+    do throws(SystemError) {
+      let status = try descriptor.status()
+      length = Int64(status.st_size)
+      modified = status.modifiedMilliseconds
+    } catch {
+      throw Failure(.input, "cannot read \(path): \(error.words)")
+    }
+    inputLength = length
+    spool = nil
+    self.descriptor = descriptor
+    name = path
+    hashing = Mutex(nil)
+  }
+
+  /// The SHA-256 of the bytes in lower-case hex. That of a file is computed on a thread of its own at the first call, beside the sending.
+  ///
+  /// - Throws: `input` if the file can't be read.
+  public func sha256() async throws(Failure) -> String {
+    try await startHashing().value.get()
+  }
+
+  /// Begins to compute what `sha256` will give.
+  @discardableResult
+  public func startHashing() -> Task<Result<String, Failure>, Never> {
+    hashing.withLock { task in
+      if let task { return task }
+      let started = Task { [self] in
+        do throws(Failure) {
+          return Result<String, Failure>.success(try await digest(.sha256))
+        } catch {
+          return .failure(error)
+        }
+      }
+      task = started
+      return started
+    }
+  }
+
+  /// Another hash of the bytes, in lower-case hex, by reading them all on a thread of their own.
+  ///
+  /// - Throws: `input` or `spool` if they can't be read.
+  public func digest(_ algorithm: HashAlgorithm) async throws(Failure) -> String {
+    switch algorithm {
+    case .md5: try await digest(Insecure.MD5.self)
+    case .sha1: try await digest(Insecure.SHA1.self)
+    case .sha256: try await digest(SHA256.self)
+    }
+  }
+
+  private func digest<Function: HashFunction>(_ function: Function.Type) async throws(Failure) -> String {
+    try await onThread { () throws(Failure) -> String in
+      var hash = function.init()
+      let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+      defer { buffer.deallocate() }
+      var offset: Int64 = 0
+      while offset < self.length {
+        let count = try self.read(into: buffer, at: offset)
+        hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        offset += Int64(count)
+      }
+      return hexadecimal(hash.finalize())
+    }
+  }
+
+  /// Fills `buffer` from `offset`, less only at the end of the object; returns the bytes read, at least one.
+  ///
+  /// - Throws: `spool`, or `input` for a regular file: a read error, or fewer bytes than there were.
+  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(Failure) -> Int {
+    let wanted = Int(min(Int64(buffer.count), length - offset))
+    var count = 0
+    while count < wanted {
+      do throws(SystemError) {
+        let more = try descriptor.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[count..<wanted]), at: offset + Int64(count))
+        guard more > 0 else { throw SystemError("read", 0) }
+        count += more
+      } catch {
+        let reason = error.code == 0 ? "it is shorter than it was" : error.words
+        throw Failure(spool == nil ? .input : .spool, "cannot read \(name): \(reason)")
+      }
+    }
+    return count
+  }
+
+  /// Asks whether a regular file still is what it was when it was opened.
+  ///
+  /// - Throws: `input` if its size or its time of change is another one.
+  public func checkUnchanged() throws(Failure) {
+    guard let modified else { return }
+    let status: stat
+    do throws(SystemError) { status = try descriptor.status() } catch {
+      throw Failure(.input, "cannot read \(name): \(error.words)")
+    }
+    guard Int64(status.st_size) == length, status.modifiedMilliseconds == modified else {
+      throw Failure(
+        .input, "\(name) changed while it was sent (\(length) bytes before, \(status.st_size) now)",
+        hint: "pipe it in to send what is there at the moment: sluice … < \(name)")
+    }
+  }
+}
+
+/// The hashes that servers ask for.
+public enum HashAlgorithm: String, Sendable, CaseIterable {
+  case md5, sha1, sha256
+}
+
+/// Bytes as lower-case hexadecimal digits.
+public func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+  let digits = Array("0123456789abcdef".utf8)
+  return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+}

@@ -1,0 +1,139 @@
+/// One spooled object: its data file, locked by this process, and perhaps its job.
+///
+/// States: filling (data alone, locked) → complete (data and job) → gone, or held (data and job, unlocked once the process has ended).
+public final class Spool: Sendable {
+  /// 26 characters that sort by time: a ULID (github.com/ulid/spec).
+  public let id: String
+  let data: Descriptor
+  private let directory: SpoolDirectory
+
+  private init(id: String, data: Descriptor, directory: SpoolDirectory) {
+    self.id = id
+    self.data = data
+    self.directory = directory
+  }
+
+  /// Makes an empty spool, mode 0600.
+  ///
+  /// - Throws: `spool`.
+  static func create(in directory: SpoolDirectory) throws(Failure) -> Spool {
+    let id = makeID()
+    do throws(SystemError) {
+      let directoryLock = try directory.lockDirectory()
+      let data = try directory.descriptor.openChild("\(id).data", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
+      guard flock(data.raw, LOCK_EX | LOCK_NB) == 0 else { throw SystemError("flock", errno) }
+      try directoryLock.close()
+      return Spool(id: id, data: data, directory: directory)
+    } catch {
+      throw Failure(.spool, "cannot make a spool in \(directory.path): \(error.words)", hint: "name another folder with --spool-dir")
+    }
+  }
+
+  /// Opens a complete spool and locks it; returns nil if there is none of this ID.
+  ///
+  /// - Throws: `spool` if another process is using it, or it can't be opened.
+  public static func open(_ id: String, in directory: SpoolDirectory) throws(Failure) -> Spool? {
+    guard id.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber) }) else { return nil }
+    do throws(SystemError) {
+      let data = try directory.descriptor.openChild("\(id).data", O_RDWR | O_NOFOLLOW)
+      guard flock(data.raw, LOCK_EX | LOCK_NB) == 0 else {
+        throw SystemError("flock", errno)
+      }
+      return Spool(id: id, data: data, directory: directory)
+    } catch {
+      switch error.code {
+      case ENOENT: return nil
+      case EWOULDBLOCK: throw Failure(.spool, "the spool \(id) is in use by another sluice", hint: "wait for it to end")
+      default: throw Failure(.spool, "cannot open the spool \(id) in \(directory.path): \(error.words)")
+      }
+    }
+  }
+
+  /// Adds bytes to the data.
+  ///
+  /// - Throws: `spool`, with what is written and what is free when the disk is full.
+  func append(_ bytes: UnsafeRawBufferPointer, after written: Int64) throws(Failure) {
+    do throws(SystemError) {
+      try data.writeAll(bytes)
+    } catch {
+      var message = "cannot write the spool in \(directory.path): \(error.words)"
+      if error.code == ENOSPC || error.code == EDQUOT || error.code == EFBIG {
+        message += "; it needs more than \(written + Int64(bytes.count)) bytes"
+        if let free = directory.freeBytes { message += " and \(free) more are free" }
+      }
+      throw Failure(.spool, message, hint: "name a folder with more space with --spool-dir")
+    }
+  }
+
+  /// Writes the job beside the data, whole or not at all. With it the spool outlives the process.
+  ///
+  /// - Throws: `spool`.
+  public func keep(job: [UInt8]) throws(Failure) {
+    do throws(SystemError) {
+      let file = try directory.descriptor.openChild("\(id).json.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o600)
+      var failure: SystemError?
+      job.withUnsafeBytes { bytes in
+        do throws(SystemError) { try file.writeAll(bytes) } catch { failure = error }
+      }
+      if let failure { throw failure }
+      try file.close()
+      guard renameat(directory.descriptor.raw, "\(id).json.new", directory.descriptor.raw, "\(id).json") == 0 else {
+        throw SystemError("rename", errno)
+      }
+    } catch {
+      throw Failure(.spool, "cannot write the job of the spool \(id) in \(directory.path): \(error.words)")
+    }
+  }
+
+  /// Brings data and job to the disk, so that they outlive a loss of power. Blocks.
+  public func synchronize() {
+    // Best effort: the file is complete for every reader but a machine that loses power, and its hash is checked before it is sent.
+    try? data.synchronize()
+    try? directory.descriptor.synchronize()
+  }
+
+  /// The bytes of the job.
+  ///
+  /// - Throws: `spool` if they can't be read, or are more than a megabyte.
+  public func job() throws(Failure) -> [UInt8] {
+    do throws(SystemError) {
+      let file = try directory.descriptor.openChild("\(id).json", O_RDONLY | O_NOFOLLOW)
+      return try file.contents(limit: 1 << 20)
+    } catch {
+      throw Failure(.spool, "cannot read the job of the spool \(id) in \(directory.path): \(error.words)")
+    }
+  }
+
+  /// Removes data and job, the job first: data alone is swept by the next run if this one is killed here.
+  public func remove() {
+    directory.remove("\(id).json")
+    directory.remove("\(id).data")
+  }
+
+  /// 48 bits of milliseconds and 80 random bits in Crockford's base 32.
+  private static func makeID() -> String {
+    let digits = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    let milliseconds = UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+    let head = (0..<10).map { digits[Int(milliseconds >> (45 - 5 * $0) & 31)] }
+    return String(head + (0..<16).map { _ in digits[Int.random(in: 0..<32)] })
+  }
+}
+
+extension Descriptor {
+  /// Reads a small file from here to its end. Blocks.
+  ///
+  /// - Throws: `EFBIG` if there are more than `limit` bytes.
+  public func contents(limit: Int) throws(SystemError) -> [UInt8] {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: limit + 1, alignment: 1)
+    defer { buffer.deallocate() }
+    var count = 0
+    while count <= limit {
+      let more = try read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[count...]))
+      if more == 0 { return Array(buffer[..<count]) }
+      count += more
+    }
+    throw SystemError("read", EFBIG)
+  }
+}

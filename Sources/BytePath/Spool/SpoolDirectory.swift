@@ -1,0 +1,90 @@
+/// The folder of the spools: mode 0700, of the user alone, and not reached through a link at its end.
+///
+/// It holds, for a spool ID, `ID.data` (the object) and, once the input has ended well, `ID.json` (the job). The rename of `ID.json` into
+/// place is the one moment at which a spool becomes something to be kept. A run holds a lock on its `ID.data` that dies with it, so data
+/// without a job and without a lock is what a dead run left, and is removed by the next one.
+public final class SpoolDirectory: Sendable {
+  /// Where it is, for messages.
+  public let path: String
+  let descriptor: Descriptor
+
+  /// Opens the folder, and makes it first if it is missing.
+  ///
+  /// - Parameter path: the folder; its parent must exist.
+  /// - Throws: `spool` if it can't be made or opened, or if another user owns it or could write in it.
+  public init(_ path: String) throws(Failure) {
+    self.path = path
+    if mkdir(path, 0o700) != 0, errno != EEXIST {
+      throw Failure(
+        .spool, "cannot make the spool folder \(path): \(SystemError("mkdir", errno).words)", hint: "name another one with --spool-dir")
+    }
+    let status: stat
+    do throws(SystemError) {
+      descriptor = try Descriptor.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+      status = try descriptor.status()
+    } catch {
+      let reason = error.code == ELOOP || error.code == ENOTDIR ? "it is a link or no folder" : error.words
+      throw Failure(.spool, "cannot use the spool folder \(path): \(reason)", hint: "name another one with --spool-dir")
+    }
+    let advice = "name a folder of your own with --spool-dir"
+    guard status.st_uid == geteuid() else {
+      throw Failure(.spool, "the spool folder \(path) belongs to another user (uid \(status.st_uid))", hint: advice)
+    }
+    guard status.st_mode & 0o022 == 0 else {
+      throw Failure(.spool, "others can write in the spool folder \(path)", hint: "chmod 700 \(path), or \(advice)")
+    }
+  }
+
+  /// Bytes that an ordinary user can still write there; nil if the system does not tell.
+  public var freeBytes: Int64? {
+    var status = statvfs()
+    guard fstatvfs(descriptor.raw, &status) == 0 else { return nil }
+    return Int64(status.f_bavail) * Int64(status.f_frsize)
+  }
+
+  /// Removes what runs left that died before the end of their input. Best effort: a later run tries again.
+  public func sweep() {
+    guard let lock = try? lockDirectory() else { return }
+    let names = Set(entries())
+    for name in names {
+      let id = name.prefix { $0 != "." }
+      if name.hasSuffix(".data"), !names.contains("\(id).json"), let data = try? descriptor.openChild(name, O_RDWR | O_NOFOLLOW) {
+        if flock(data.raw, LOCK_EX | LOCK_NB) == 0 { remove(name) }
+      } else if name.hasSuffix(".json.new") || (name.hasSuffix(".json") && !names.contains("\(id).data")) {
+        remove(name)
+      }
+    }
+    withExtendedLifetime(lock) {}
+  }
+
+  /// The IDs of the spools that are complete, oldest first: held ones, and those that a running sluice is sending.
+  public func completeIDs() -> [String] {
+    entries().filter { $0.hasSuffix(".json") }.map { String($0.dropLast(5)) }.sorted()
+  }
+
+  /// Held while a spool is made or unfinished ones are removed, so that a new spool is not taken for a dead one before it has its lock.
+  func lockDirectory() throws(SystemError) -> Descriptor {
+    let lock = try descriptor.openChild(".lock", O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+    while flock(lock.raw, LOCK_EX) != 0 {
+      guard errno == EINTR else { throw SystemError("flock", errno) }
+    }
+    return lock
+  }
+
+  func remove(_ name: String) {
+    _ = unlinkat(descriptor.raw, name, 0)
+  }
+
+  private func entries() -> [String] {
+    guard let stream = opendir(path) else { return [] }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) { tuple in
+        tuple.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: tuple.pointee)) { String(cString: $0) }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+    return names
+  }
+}

@@ -1,0 +1,130 @@
+import Synchronization
+
+/// An open file descriptor, closed when the last reference to it goes, or earlier by `close()`.
+///
+/// A class rather than a noncopyable struct, because a descriptor of the byte path is shared by the closures of several threads.
+/// Interrupted calls are made again here and nowhere else; so are short writes.
+public final class Descriptor: Sendable {
+  private let number: Atomic<CInt>
+
+  /// The number of the descriptor; -1 once closed.
+  public var raw: CInt { number.load(ordering: .acquiring) }
+
+  public init(adopting raw: CInt) {
+    number = Atomic(raw)
+  }
+
+  deinit {
+    try? close()
+  }
+
+  /// Closes, and reports what `close` says: on network file systems that is where a write error appears. Closing twice does nothing.
+  public func close() throws(SystemError) {
+    let raw = number.exchange(-1, ordering: .acquiringAndReleasing)
+    guard raw >= 0 else { return }
+    // Not repeated after EINTR: Linux has let go of the descriptor by then, and the number may be another file's.
+    guard systemClose(raw) == 0 || errno == EINTR else { throw SystemError("close", errno) }
+  }
+
+  /// Opens `path`; the descriptor is not inherited by child processes.
+  public static func open(_ path: String, _ flags: CInt, mode: mode_t = 0) throws(SystemError) -> Descriptor {
+    let raw = try repeating("open") { () -> Int in Int(systemOpen(path, flags | O_CLOEXEC, mode)) }
+    return Descriptor(adopting: CInt(raw))
+  }
+
+  /// Opens `name` in the directory that this descriptor is.
+  public func openChild(_ name: String, _ flags: CInt, mode: mode_t = 0) throws(SystemError) -> Descriptor {
+    let child = try repeating("open") { () -> Int in Int(openat(raw, name, flags | O_CLOEXEC, mode)) }
+    return Descriptor(adopting: CInt(child))
+  }
+
+  /// A pipe whose ends child processes do not inherit.
+  public static func pipe() throws(SystemError) -> (read: Descriptor, write: Descriptor) {
+    var ends: [CInt] = [-1, -1]
+    guard systemPipe(&ends) == 0 else { throw SystemError("pipe", errno) }
+    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    return (Descriptor(adopting: ends[0]), Descriptor(adopting: ends[1]))
+  }
+
+  /// Reads what is there, at most `buffer.count` bytes; 0 is the end of file. Blocks.
+  public func read(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {
+    try repeating("read") { systemRead(raw, buffer.baseAddress, buffer.count) }
+  }
+
+  /// Reads at `offset` without moving the descriptor's own offset; 0 is the end of file.
+  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(SystemError) -> Int {
+    try repeating("pread") { pread(raw, buffer.baseAddress, buffer.count, off_t(offset)) }
+  }
+
+  /// Writes every byte. Blocks, also on a descriptor that somebody else has made non-blocking.
+  public func writeAll(_ bytes: UnsafeRawBufferPointer) throws(SystemError) {
+    var rest = bytes
+    while rest.count > 0 {
+      let written: Int
+      do throws(SystemError) {
+        written = try repeating("write") { systemWrite(raw, rest.baseAddress, rest.count) }
+      } catch {
+        guard error.code == EAGAIN else { throw error }
+        var wanted = pollfd(fd: raw, events: Int16(POLLOUT), revents: 0)
+        _ = poll(&wanted, 1, -1)
+        continue
+      }
+      rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+    }
+  }
+
+  /// Writes the UTF-8 of `text`. Blocks.
+  public func writeAll(_ text: String) throws(SystemError) {
+    let bytes = Array(text.utf8)
+    var failure: SystemError?
+    bytes.withUnsafeBytes { buffer in
+      do throws(SystemError) { try writeAll(buffer) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
+  /// What `fstat` says.
+  public func status() throws(SystemError) -> stat {
+    var status = stat()
+    guard fstat(raw, &status) == 0 else { throw SystemError("fstat", errno) }
+    return status
+  }
+
+  /// Brings the file's bytes to the disk. Blocks.
+  public func synchronize() throws(SystemError) {
+    _ = try repeating("fsync") { () -> Int in Int(fsync(raw)) }
+  }
+}
+
+extension stat {
+  /// True for a regular file.
+  public var isRegularFile: Bool { st_mode & S_IFMT == S_IFREG }
+  /// True for a directory.
+  public var isDirectory: Bool { st_mode & S_IFMT == S_IFDIR }
+  /// True for a named or unnamed pipe.
+  public var isPipe: Bool { st_mode & S_IFMT == S_IFIFO }
+
+  /// The time of the last change of the content, in milliseconds since 1970.
+  public var modifiedMilliseconds: Int64 {
+    #if canImport(Darwin)
+      Int64(st_mtimespec.tv_sec) * 1000 + Int64(st_mtimespec.tv_nsec) / 1_000_000
+    #else
+      Int64(st_mtim.tv_sec) * 1000 + Int64(st_mtim.tv_nsec) / 1_000_000
+    #endif
+  }
+}
+
+private func repeating(_ call: String, _ body: () -> Int) throws(SystemError) -> Int {
+  while true {
+    let result = body()
+    if result >= 0 { return result }
+    if errno != EINTR { throw SystemError(call, errno) }
+  }
+}
+
+// Methods of the same names hide the C functions inside the class.
+private func systemClose(_ descriptor: CInt) -> CInt { close(descriptor) }
+private func systemOpen(_ path: String, _ flags: CInt, _ mode: mode_t) -> CInt { open(path, flags, mode) }
+private func systemPipe(_ ends: inout [CInt]) -> CInt { pipe(&ends) }
+private func systemRead(_ descriptor: CInt, _ buffer: UnsafeMutableRawPointer?, _ count: Int) -> Int { read(descriptor, buffer, count) }
+private func systemWrite(_ descriptor: CInt, _ buffer: UnsafeRawPointer?, _ count: Int) -> Int { write(descriptor, buffer, count) }

@@ -1,0 +1,200 @@
+import BytePath
+import Crypto
+import Synchronization
+
+/// An answer in AList's envelope: `{"code":Int,"message":String,"data":…}`, whatever the HTTP status.
+struct AListReply: Sendable {
+  var code: Int64
+  var message: String
+  var data: JSONValue?
+  var answer: HTTPAnswer
+}
+
+/// Who the credentials are, as `/api/me` says.
+struct AListUser: Sendable {
+  var name: String
+  var isGuest: Bool
+  /// OpenList's permission bits; nil where the server gives roles per path (AList), which then speak through `write` of a listing.
+  var permission: Int64?
+}
+
+/// What `/api/fs/get` says of a path.
+struct AListEntry: Sendable {
+  var isFolder: Bool
+  var size: Int64
+  var hashes: [HashAlgorithm: String]
+}
+
+/// Calls to one AList or OpenList server, with its credentials.
+final class AListAPI: Sendable {
+  private struct Session {
+    var token: Secret?
+    var hasToken = false
+    /// One fresh login is made when a token has expired, and none after a refusal: five failures lock the address.
+    var mayLogIn = true
+    var provider: (folder: String, name: String?)?
+  }
+
+  private let base: BaseURL
+  private let remote: Remote
+  private let http: HTTPTransport
+  private let warn: @Sendable (String) -> Void
+  private let session = Mutex(Session())
+
+  init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
+    guard let base = remote.base else { throw Failure(.config, "an alist remote needs a url") }
+    guard remote.username == nil || remote.password != nil || remote.token != nil else {
+      throw Failure(.config, "there is a user name for \(base.origin) and no password", hint: "set password-file or password-command")
+    }
+    self.base = base
+    self.remote = remote
+    warn = context.warn
+    http = try HTTPTransport(for: base, context.http, warn: context.warn)
+  }
+
+  var origin: String { base.origin }
+
+  func url(_ call: String) -> String { base.url(call) }
+
+  func close() async { await http.close() }
+
+  /// Asks who the credentials are.
+  ///
+  /// - Throws: `auth` if they are none.
+  func user() async throws(Failure) -> AListUser {
+    let reply = try await reply(to: HTTPRequest(method: .get, url: url("/api/me")))
+    try AListCode.check(reply, "/api/me")
+    let roles = reply.data?["role"]?.array?.compactMap(\.integer)
+    let role = reply.data?["role"]?.integer
+    return AListUser(
+      name: reply.data?["username"]?.string ?? "",
+      isGuest: role == 1 || (roles?.contains(1) ?? false) || reply.data?["username"]?.string == "guest",
+      permission: roles == nil ? reply.data?["permission"]?.integer : nil)
+  }
+
+  /// Asks what is at `path`; nil if nothing is.
+  func entry(_ path: String) async throws(Failure) -> AListEntry? {
+    let reply = try await call("/api/fs/get", ["path": path, "password": ""])
+    if reply.code == 500, AListCode.saysMissing(reply.message) { return nil }
+    try AListCode.check(reply, path)
+    guard let data = reply.data, let isFolder = data["is_dir"]?.bool else {
+      throw reply.answer.withEvidence(Failure(.protocol, "\(origin) does not say whether \(path) is a folder"))
+    }
+    var hashes: [HashAlgorithm: String] = [:]
+    for algorithm in HashAlgorithm.allCases {
+      if let value = data["hash_info"]?[algorithm.rawValue]?.string, !value.isEmpty { hashes[algorithm] = value }
+    }
+    return AListEntry(isFolder: isFolder, size: data["size"]?.integer ?? -1, hashes: hashes)
+  }
+
+  /// Asks whether `user` may upload to `folder`, which need not be there yet: then it is for the nearest folder above that is.
+  func mayWrite(to folder: String, _ user: AListUser) async throws(Failure) -> Bool {
+    guard let data = try await nearestListing(folder) else { return true }
+    let mayUpload = user.permission.map { $0 & 0b1000 != 0 || data["write_content_bypass"]?.bool == true } ?? true
+    // OpenList's `write` says only that no rule shuts the user out (server/handles/fsread.go); AList's that the user may upload.
+    return mayUpload && data["write"]?.bool != false
+  }
+
+  /// The driver of the storage that holds `folder`, or will.
+  func provider(of folder: String) async throws(Failure) -> String? {
+    if let known = session.withLock({ $0.provider }), known.folder == folder { return known.name }
+    do throws(Failure) { _ = try await nearestListing(folder) } catch {
+      // The name only decides about headers that help; without it none are sent.
+      guard error.kind != .interrupted else { throw error }
+    }
+    return session.withLock { $0.provider?.name }
+  }
+
+  private func nearestListing(_ folder: String) async throws(Failure) -> JSONValue? {
+    var path = folder
+    while true {
+      let reply = try await call("/api/fs/list", ["path": path, "password": ""], isListing: true)
+      if reply.code == 500, AListCode.saysMissing(reply.message), path != "/" {
+        path = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+        if path.isEmpty { path = "/" }
+        continue
+      }
+      try AListCode.check(reply, path)
+      session.withLock { $0.provider = (folder, reply.data?["provider"]?.string) }
+      return reply.data
+    }
+  }
+
+  /// A POST with a JSON body. Paths in it are plain, not percent-encoded.
+  func call(_ path: String, _ strings: KeyValuePairs<String, String>, isListing: Bool = false, refreshing: Bool = false)
+    async throws(Failure) -> AListReply
+  {
+    var body = JSONText()
+    for (key, value) in strings { body.add(key, value) }
+    if isListing || refreshing {
+      body.add("refresh", refreshing)
+      body.add("page", 1)
+      body.add("per_page", 1)
+    }
+    var request = HTTPRequest(method: .post, url: url(path))
+    request.setJSON(body.text)
+    return try await reply(to: request)
+  }
+
+  /// Sends a request with the credentials, once more with fresh ones if the token has expired and a password is known.
+  func reply(to request: HTTPRequest) async throws(Failure) -> AListReply {
+    let reply = try await send(request, try await token())
+    guard reply.code == 401, AListCode.saysExpired(reply.message), remote.username != nil else { return reply }
+    guard session.withLock({ $0.mayLogIn }) else { return reply }
+    return try await send(request, try await logIn())
+  }
+
+  private func send(_ request: HTTPRequest, _ token: Secret?) async throws(Failure) -> AListReply {
+    var request = request
+    if let token { request.headers.append(("Authorization", token.exposed)) }
+    let answer = try await http.send(request)
+    if let failure = answer.statusFailure(origin) { throw failure }
+    guard let json = answer.json, let code = json["code"]?.integer else {
+      throw answer.withEvidence(
+        Failure(
+          .protocol, "\(origin) does not answer as AList does", hint: "check the address: is it behind a login page, or below a sub-path?"))
+    }
+    return AListReply(code: code, message: json["message"]?.string ?? "", data: json["data"], answer: answer)
+  }
+
+  private func token() async throws(Failure) -> Secret? {
+    let known = session.withLock { $0.hasToken ? $0.token : nil }
+    if let known { return known }
+    if let source = remote.token {
+      let token = try await source.read(warn: warn)
+      session.withLock { ($0.token, $0.hasToken) = (token, true) }
+      return token
+    }
+    return remote.username == nil ? nil : try await logIn()
+  }
+
+  /// Logs in with user name and password. The password goes as the hash that the login page sends (internal/model/user.go).
+  private func logIn() async throws(Failure) -> Secret {
+    guard let username = remote.username, let source = remote.password else {
+      throw Failure(.auth, "there is no password for \(origin)", hint: "set password-file or password-command")
+    }
+    guard session.withLock({ $0.mayLogIn }) else { throw Failure(.auth, "\(origin) refused the login before") }
+    let password = try await source.read(warn: warn)
+    var body = JSONText()
+    body.add("username", username)
+    body.add("password", hexadecimal(SHA256.hash(data: Array("\(password.exposed)-https://github.com/alist-org/alist".utf8))))
+    var request = HTTPRequest(method: .post, url: url("/api/auth/login/hash"))
+    request.setJSON(body.text)
+    let isFirst = session.withLock { session in
+      defer { session.mayLogIn = session.token == nil && session.mayLogIn }
+      return session.token == nil
+    }
+    let reply = try await send(request, nil)
+    guard reply.code == 200, let text = reply.data?["token"]?.string else {
+      session.withLock { $0.mayLogIn = false }
+      // The answer to a login is not shown: a success has the token in it.
+      throw AListCode.loginFailure(reply, username, origin)
+    }
+    let token = try Secret(text, origin: "the token that \(origin) gave")
+    session.withLock { session in
+      (session.token, session.hasToken) = (token, true)
+      if !isFirst { session.mayLogIn = false }
+    }
+    return token
+  }
+}

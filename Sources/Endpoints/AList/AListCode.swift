@@ -1,0 +1,70 @@
+import BytePath
+
+/// What the `code` and `message` of AList's envelope mean. Messages are from the sources of both servers; an administrator can have parts of
+/// them masked, so what is not recognised falls back to the code alone.
+enum AListCode {
+  /// Texts of code 500 that stand for something on the way or a server that is starting: another attempt may help.
+  private static let passing = [
+    "Loading storage, please wait", "storage not init", "unexpected EOF", "context canceled", "failed to create temp file",
+  ]
+  /// Texts of code 500 that stand for a refusal that will be the same next time.
+  private static let lasting = [
+    "storage not found", "upload not supported", "is a directory", "not a directory", "file exists", "file name too long",
+    "invalid argument", "permission denied", "no space left", "delete root folder", "object not found",
+  ]
+
+  static func saysMissing(_ message: String) -> Bool {
+    message.contains("object not found") || message.contains("failed get parent list")
+  }
+
+  /// The reasons of code 401 that a fresh login cures (server/middlewares/auth.go).
+  static func saysExpired(_ message: String) -> Bool {
+    ["token is invalidated", "token is expired", "Password has been changed", "session inactive"].contains(where: message.contains)
+  }
+
+  /// - Throws: the failure that a reply other than success stands for.
+  static func check(_ reply: AListReply, _ path: String) throws(Failure) {
+    guard reply.code != 200 else { return }
+    throw reply.answer.withEvidence(failure(reply, path))
+  }
+
+  /// As `check`, for `PUT /api/fs/put`. With `mayRetryExisting`, an object that appeared since the look for it is looked at again.
+  static func checkPut(_ reply: AListReply, _ path: String, mayRetryExisting: Bool) throws(Failure) {
+    if reply.code == 403, reply.message.contains("file exists") {
+      throw reply.answer.withEvidence(Failure(.exists, "\(path) exists already", retryable: mayRetryExisting))
+    }
+    try check(reply, path)
+  }
+
+  private static func failure(_ reply: AListReply, _ path: String) -> Failure {
+    let words = "\(reply.message) (\(reply.code))"
+    switch reply.code {
+    case 401:
+      return Failure(.auth, "the credentials were not accepted: \(words)", hint: "check the token; one from the admin page does not expire")
+    case 402: return Failure(.auth, "a second factor is wanted: \(words)", hint: "use a token from the admin page")
+    case 403 where reply.message.contains("permission") || reply.message.contains("guest"):
+      return Failure(.auth, "no permission for \(path): \(words)")
+    case 429: return Failure(.server, "the server asks to try again later: \(words)", retryable: true)
+    case 400..<500: return Failure(.rejected, "\(path) was refused: \(words)")
+    case 500 where lasting.contains(where: reply.message.contains) && !passing.contains(where: reply.message.contains):
+      return Failure(.rejected, "\(path) was refused: \(words)", hint: hint(reply.message))
+    default: return Failure(.server, "the server failed with \(path): \(words)", retryable: true)
+    }
+  }
+
+  private static func hint(_ message: String) -> String? {
+    message.contains("storage not found") ? "the first part of the path must be the mount path of a storage" : nil
+  }
+
+  static func loginFailure(_ reply: AListReply, _ username: String, _ server: String) -> Failure {
+    var failure = Failure(.auth, "\(server) refuses the login of \"\(username)\": \(reply.message) (\(reply.code))")
+    failure.httpStatus = reply.answer.status
+    switch reply.code {
+    case 402: failure.hint = "logins with a second factor cannot be made here; use a token from the admin page"
+    case 429: failure.hint = "the address is locked for five minutes after five failures; wait, then check the password"
+    case 500...599: (failure.kind, failure.isRetryable) = (.server, true)
+    default: failure.hint = "check user name and password; five failures lock the address"
+    }
+    return failure
+  }
+}

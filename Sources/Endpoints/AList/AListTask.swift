@@ -1,0 +1,84 @@
+import BytePath
+
+/// An upload that AList goes on with by itself after it has the bytes.
+struct AListTask {
+  /// States of xhofe/tache and OpenListTeam/tache, state.go.
+  private enum State {
+    static let succeeded: Int64 = 2
+    static let canceled: Int64 = 4
+    static let failed: Int64 = 7
+  }
+
+  private let api: AListAPI
+  private let path: String
+
+  init(_ api: AListAPI, _ path: String) {
+    self.api = api
+    self.path = path
+  }
+
+  /// Returns the task of the answer to a put as compact JSON text: at once, or when it has succeeded.
+  ///
+  /// - Throws: `server` with the server's error if the task fails; `protocol` if there is none.
+  func follow(_ reply: AListReply, untilEnd: Bool, _ meter: Meter) async throws(Failure) -> String {
+    guard let task = reply.data?["task"], let id = task["id"]?.string else {
+      throw reply.answer.withEvidence(Failure(.protocol, "the server did not say which task it made of the upload"))
+    }
+    guard untilEnd else { return task.text }
+    // A growing interval: short uploads are reported at once, long ones cost the server little.
+    var interval = Duration.milliseconds(100)
+    var last = task
+    while true {
+      if let state = last["state"]?.integer {
+        if state == State.succeeded { return last.text }
+        // A running task passes through 4 on its way to 7; as long as nobody cancels a pending one the end is 7.
+        if state == State.failed || (state == State.canceled && last["progress"]?.number == 0) { throw failure(last) }
+      }
+      do { try await Task.sleep(for: interval) } catch { throw .interrupted }
+      interval = min(interval * 1.5, .seconds(5))
+      last = try await poll(id, last)
+    }
+  }
+
+  private func poll(_ id: String, _ last: JSONValue) async throws(Failure) -> JSONValue {
+    let reply = try await api.reply(to: HTTPRequest(method: .post, url: api.url("/api/task/upload/info?tid=\(FilePathHeader.encoded(id))")))
+    if reply.code == 404 {
+      // Tasks live in the server's memory alone; one that is gone says nothing of its end.
+      var failure = Failure(.server, "the server no longer knows the task of \(path)", hint: "it may have been restarted", retryable: true)
+      failure.isOutcomeUnknown = true
+      failure.task = last.text
+      throw failure
+    }
+    try AListCode.check(reply, path)
+    guard let data = reply.data, data.isObject else {
+      throw reply.answer.withEvidence(Failure(.protocol, "the server says nothing of the task \(id)"))
+    }
+    return data
+  }
+
+  private func failure(_ task: JSONValue) -> Failure {
+    let error = task["error"]?.string ?? ""
+    let wasCancelled = error.contains("context canceled")
+    var failure = Failure(
+      .server, "the server's task for \(path) \(wasCancelled ? "was cancelled" : "failed"): \(error.isEmpty ? "no reason given" : error)",
+      retryable: !wasCancelled)
+    failure.task = task.text
+    return failure
+  }
+}
+
+extension JSONValue {
+  /// As compact JSON text, keys in the order of the alphabet.
+  var text: String {
+    switch self {
+    case .null: return "null"
+    case .bool(let value): return value ? "true" : "false"
+    case .integer(let value): return String(value)
+    case .number(let value): return "\(value)"
+    case .string(let value): return JSONText.quoted(value)
+    case .array(let values): return "[\(values.map(\.text).joined(separator: ","))]"
+    case .object(let members):
+      return "{\(members.sorted { $0.key < $1.key }.map { "\(JSONText.quoted($0.key)):\($0.value.text)" }.joined(separator: ","))}"
+    }
+  }
+}

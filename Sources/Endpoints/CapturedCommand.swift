@@ -1,0 +1,24 @@
+import BytePath
+import Subprocess
+import SystemPackage
+
+/// A command whose output is a short answer, such as a password manager's.
+enum CapturedCommand {
+  /// Runs `line` with `sh -c` and returns its standard output, at most 64 KiB. Its standard error is the user's.
+  ///
+  /// - Throws: `config` if it can't be started, fails or prints more.
+  static func run(_ line: String) async throws(Failure) -> String {
+    do {
+      let result = try await Subprocess.run(
+        .path("/bin/sh"), arguments: ["-c", line], input: .none, output: .string(limit: 65536), error: .currentStandardError)
+      guard result.terminationStatus.isSuccess else {
+        throw Failure(.config, "the command \(line) failed: \(result.terminationStatus)", hint: "run it by itself to see why")
+      }
+      return result.standardOutput
+    } catch let failure as Failure {
+      throw failure
+    } catch {
+      throw Failure(.config, "cannot run the command \(line): \(error)")
+    }
+  }
+}

@@ -1,0 +1,145 @@
+public import BytePath
+
+/// What a DEST argument says, before anything is looked up.
+public enum Destination: Sendable {
+  /// A URL of a built-in endpoint. The path is percent-decoded.
+  case url(any Endpoint.Type, Remote, path: String)
+  /// `file:PATH`, or a bare path.
+  case file(path: String)
+  /// `NAME:PATH`; the path is literal.
+  case named(String, path: String)
+
+  /// Reads a DEST argument.
+  ///
+  /// - Throws: `usage` if it is none, or could not be sent to anybody.
+  public init(_ text: String) throws(Failure) {
+    guard text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f }) else {
+      throw Failure(.usage, "the destination has a control character in it")
+    }
+    if let scheme = URLText.scheme(of: text) {
+      self = try Destination.parse(url: text, scheme: scheme)
+    } else if ["/", "./", "../", "~/"].contains(where: text.hasPrefix) {
+      self = .file(path: expandingHome(text))
+    } else if text.hasPrefix("file:") {
+      self = .file(path: expandingHome(String(text.dropFirst(5))))
+    } else if let colon = text.firstIndex(of: ":"), Destination.isName(text[..<colon]) {
+      self = .named(String(text[..<colon]), path: String(text[text.index(after: colon)...]))
+    } else {
+      throw Failure(.usage, "\(text) is no destination", hint: "for a file write ./\(text); for a server a URL such as alist+http://HOST:PORT/PATH")
+    }
+  }
+
+  private static func isName(_ text: Substring) -> Bool {
+    guard let first = text.first, first.isASCII, first.isLetter || first.isNumber else { return false }
+    return text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") }
+  }
+
+  private static func parse(url text: String, scheme: String) throws(Failure) -> Destination {
+    let found = builtInEndpoints.lazy.compactMap { type in
+      type.kind.schemes.first { $0.name == scheme.lowercased() }.map { (type, $0.isSecure) }
+    }.first
+    guard let (type, isSecure) = found else {
+      let known = builtInEndpoints.flatMap { $0.kind.schemes.map { "\($0.name)://" } }.joined(separator: ", ")
+      throw Failure(.usage, "\(scheme):// is no kind of destination that sluice knows", hint: "it knows \(known), file:PATH and NAME:PATH")
+    }
+    let rest = text.dropFirst(scheme.count + 3)
+    let authority = try URLText.Authority(rest.prefix { $0 != "/" })
+    let path = try URLText.decoded(rest.drop { $0 != "/" })
+    var remote = Remote(base: BaseURL(isSecure: isSecure, host: authority.host, port: authority.port))
+    remote.username = authority.username
+    remote.password = authority.password.map { .value($0, origin: "the password in the URL") }
+    if authority.username == nil, let variable = type.kind.tokenVariable, let value = getenv(variable) {
+      // An empty variable is no token, as with other programs' variables.
+      let token = String(cString: value)
+      if !token.isEmpty { remote.token = .value(token, origin: variable) }
+    }
+    return .url(type, remote, path: path)
+  }
+}
+
+/// The parts of a URL as far as sluice reads them. A `?` or `#` is a character of the path like others: an object's name may have one.
+public enum URLText {
+  /// What stands before `://`, if it looks like a scheme.
+  static func scheme(of text: String) -> String? {
+    guard let end = text.firstRange(of: "://") else { return nil }
+    let scheme = text[..<end.lowerBound]
+    guard let first = scheme.first, first.isASCII, first.isLetter else { return nil }
+    return scheme.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) } ? String(scheme) : nil
+  }
+
+  /// The text with the password of a URL replaced, for messages and results.
+  public static func redacted(_ text: String) -> String {
+    guard let end = text.firstRange(of: "://") else { return text }
+    let authority = text[end.upperBound...].prefix { $0 != "/" }
+    guard let at = authority.lastIndex(of: "@") else { return text }
+    let user = authority[..<at].prefix { $0 != ":" }
+    return String(text[..<end.upperBound] + user + text[at...])
+  }
+
+  /// Percent-decodes once.
+  ///
+  /// - Throws: `usage` for an escape that is none, or bytes that are no UTF-8.
+  static func decoded(_ text: Substring) throws(Failure) -> String {
+    var bytes: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    while let byte = rest.popFirst() {
+      guard byte == UInt8(ascii: "%") else {
+        bytes.append(byte)
+        continue
+      }
+      let digits = rest.prefix(2)
+      guard digits.count == 2, let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 16), digits.first != UInt8(ascii: "+") else {
+        throw Failure(
+          .usage, "%\(String(decoding: digits, as: UTF8.self)) in \(text) is no percent escape", hint: "write a literal % in a URL as %25")
+      }
+      bytes.append(value)
+      rest = rest.dropFirst(2)
+    }
+    guard let decoded = String(validating: bytes, as: UTF8.self) else {
+      throw Failure(.usage, "\(text) is not UTF-8 when its escapes are decoded")
+    }
+    guard decoded.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f }) else {
+      throw Failure(.usage, "the path has a control character in it")
+    }
+    return decoded
+  }
+
+  /// `[USER[:PASSWORD]@]HOST[:PORT]`.
+  struct Authority {
+    let username: String?
+    let password: String?
+    let host: String
+    let port: Int?
+
+    init(_ text: Substring) throws(Failure) {
+      let at = text.lastIndex(of: "@")
+      let credentials = at.map { text[..<$0] }
+      let user = credentials?.prefix { $0 != ":" }
+      username = try user.map { (text) throws(Failure) in try URLText.decoded(text) }
+      if let credentials, let user, user.count < credentials.count {
+        password = try URLText.decoded(credentials.dropFirst(user.count + 1))
+      } else {
+        password = nil
+      }
+      var address = at.map { text[text.index(after: $0)...] } ?? text
+      if address.hasPrefix("["), let end = address.firstIndex(of: "]") {
+        host = String(address[address.index(after: address.startIndex)..<end])
+        address = address[address.index(after: end)...]
+      } else {
+        host = String(address.prefix { $0 != ":" })
+        address = address.drop { $0 != ":" }
+      }
+      guard !host.isEmpty, host.allSatisfy({ !" /\\?#<>\"{}|^`%".contains($0) }) else {
+        throw Failure(.usage, "the URL has no valid host")
+      }
+      if address.isEmpty {
+        port = nil
+      } else {
+        guard address.first == ":", let number = UInt16(address.dropFirst()), number > 0 else {
+          throw Failure(.usage, "the URL has no valid port after its host \(host)")
+        }
+        port = Int(number)
+      }
+    }
+  }
+}

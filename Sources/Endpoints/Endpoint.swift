@@ -1,0 +1,131 @@
+public import BytePath
+
+/// What an endpoint type is called and what it knows; everything that lists endpoints reads this.
+public struct EndpointKind: Sendable {
+  /// The word in results and in the `type` of a remote.
+  public let name: String
+  /// The URL schemes that name it, each with whether it is spoken over TLS.
+  public let schemes: [(name: String, isSecure: Bool)]
+  /// The keys of `-o` that it knows.
+  public let options: [String]
+  /// The environment variable that holds the token of a URL destination, if there is one.
+  public let tokenVariable: String?
+
+  public init(name: String, schemes: [(name: String, isSecure: Bool)], options: [String] = [], tokenVariable: String? = nil) {
+    self.name = name
+    self.schemes = schemes
+    self.options = options
+    self.tokenVariable = tokenVariable
+  }
+}
+
+/// One kind of storage, opened for one server (or for the local files).
+///
+/// An endpoint sends an object once, and says in its `Failure` whether another attempt may help; counting attempts, waiting between them,
+/// holding spools and printing are not its business. All methods may be called several times, so they must be idempotent.
+public protocol Endpoint: Sendable {
+  static var kind: EndpointKind { get }
+
+  /// Opens nothing and connects to nothing.
+  ///
+  /// - Throws: `usage` or `config` if the remote can't be one of this kind.
+  init(_ remote: Remote, _ context: EndpointContext) throws(Failure)
+
+  /// Uploads to destinations with the same key are made one after the other; nil if they may go side by side.
+  var exclusionKey: String? { get }
+
+  /// The path as this endpoint writes it, of an object to be put.
+  ///
+  /// - Throws: `usage` for a path that can't be sent, `rejected` for a name that the server is known to be unable to hold. Asks nobody.
+  func objectPath(_ text: String) throws(Failure) -> String
+
+  /// The path as this endpoint writes it, of a directory to be made.
+  ///
+  /// - Throws: as `objectPath`.
+  func directoryPath(_ text: String) throws(Failure) -> String
+
+  /// Asks whether a put to `path` may succeed: the server is there, takes the credentials and allows the path. Sends no object.
+  func check(_ path: String, _ attributes: Attributes) async throws(Failure)
+
+  /// Sends the whole payload once.
+  ///
+  /// - Throws: any failure; `isOutcomeUnknown` is set if the server may have stored the object although it did not say so.
+  func put(_ payload: Payload, to path: String, _ attributes: Attributes, _ meter: Meter) async throws(Failure) -> Receipt
+
+  /// Makes a directory and its parents. An existing one is a success.
+  func makeDirectory(_ path: String) async throws(Failure) -> Receipt
+
+  /// Asks whether the object at `path` is the payload.
+  ///
+  /// - Returns: what was compared.
+  /// - Throws: a failure of kind `server` if it is not, or whatever the asking fails with.
+  func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification
+
+  /// Lets go of connections.
+  func close() async
+}
+
+extension Endpoint {
+  public var exclusionKey: String? { nil }
+  public func directoryPath(_ text: String) throws(Failure) -> String { try objectPath(text) }
+  public func close() async {}
+}
+
+/// What every endpoint of a run is given.
+public struct EndpointContext: Sendable {
+  public var http: HTTPSettings
+  /// Tells the user something that does not stop the run: lower case, no full stop.
+  public var warn: @Sendable (String) -> Void
+
+  public init(http: HTTPSettings, warn: @escaping @Sendable (String) -> Void) {
+    self.http = http
+    self.warn = warn
+  }
+}
+
+/// What to do with an object that is there already.
+public enum Existing: String, Sendable, Codable {
+  case overwrite, refuse
+}
+
+/// What the user wants to be known of an object besides its bytes.
+public struct Attributes: Sendable, Codable, Equatable {
+  /// The MIME type; nil leaves it to the server.
+  public var contentType: String?
+  /// The time of last change in milliseconds since 1970; nil for now.
+  public var modified: Int64?
+  public var existing: Existing
+  /// The values of `-o`, an empty string where there was none.
+  public var options: [String: String]
+
+  public init(contentType: String? = nil, modified: Int64? = nil, existing: Existing = .overwrite, options: [String: String] = [:]) {
+    self.contentType = contentType
+    self.modified = modified
+    self.existing = existing
+    self.options = options
+  }
+
+  /// True if the flag was given with `-o`.
+  public func has(_ option: String) -> Bool { options[option] != nil }
+}
+
+/// What a server said of an object that it took.
+public struct Receipt: Sendable {
+  public var httpStatus: Int?
+  /// The server's answer as compact JSON text.
+  public var response: String?
+  /// The server's task as compact JSON text, in its last known state.
+  public var task: String?
+
+  public init(httpStatus: Int? = nil, response: String? = nil, task: String? = nil) {
+    self.httpStatus = httpStatus
+    self.response = response
+    self.task = task
+  }
+}
+
+/// What `--verify` could compare.
+public enum Verification: String, Sendable {
+  case size
+  case sizeAndHash = "size+hash"
+}

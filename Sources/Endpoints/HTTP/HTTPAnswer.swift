@@ -1,0 +1,73 @@
+import BytePath
+
+/// What a server said: its status and a bounded body.
+struct HTTPAnswer: Sendable {
+  /// Bodies of answers are read as far as this; the APIs' own are far shorter.
+  static let bodyLimit = 1 << 20
+  /// How much of an answer that is no JSON goes into a result.
+  private static let textLimit = 1000
+
+  var status: Int
+  /// Names in lower case; of a repeated one the first.
+  var headers: [String: String]
+  var body: [UInt8]
+  /// False if the server answered before it could have seen all of the request's body.
+  var isAfterWholeBody: Bool
+  /// The address that answered, after redirects.
+  var url: String
+
+  var json: JSONValue? { JSONValue(parsing: body) }
+
+  /// For the result: the server's own JSON, or its text, cut.
+  var report: String {
+    if let json, json.isObject { return JSONText.compacted(body) }
+    var text = JSONText()
+    text.add("text", String(String(decoding: body.prefix(HTTPAnswer.textLimit * 4), as: UTF8.self).prefix(HTTPAnswer.textLimit)))
+    return text.text
+  }
+
+  /// The wait that the server asks for, in seconds (RFC 9110, 10.2.3). A date is not read: it would need a clock that agrees.
+  var retryAfter: Duration? {
+    headers["retry-after"].flatMap { Int64($0) }.flatMap { (0...86400).contains($0) ? .seconds($0) : nil }
+  }
+
+  /// The failure that the HTTP status alone stands for; nil for 2xx.
+  ///
+  /// - Parameter server: who answered, for the message.
+  func statusFailure(_ server: String) -> Failure? {
+    var failure: Failure
+    switch status {
+    case 200..<300: return nil
+    case 300..<400: failure = redirectFailure(server)
+    case 401: failure = Failure(.auth, "\(server) wants other credentials (HTTP 401)")
+    case 403: failure = Failure(.auth, "\(server) gives no permission (HTTP 403)")
+    case 407: failure = Failure(.auth, "the proxy wants credentials (HTTP 407)", hint: "put them into the proxy's URL")
+    case 404, 405:
+      failure = Failure(.protocol, "\(server) does not know this call (HTTP \(status))", hint: "check the address, and the sub-path if there is one")
+    case 408, 425, 429: failure = Failure(.server, "\(server) asks to try again later (HTTP \(status))", retryable: true)
+    case 411: failure = Failure(.rejected, "\(server) wants a Content-Length, and a proxy on the way may have removed it (HTTP 411)")
+    case 413: failure = Failure(.rejected, "the object is too large for \(server) or a proxy before it (HTTP 413)")
+    case 507: failure = Failure(.rejected, "the storage of \(server) is full (HTTP 507)")
+    case 400..<500: failure = Failure(.rejected, "\(server) refuses the request (HTTP \(status))")
+    default: failure = Failure(.server, "\(server) has a problem (HTTP \(status))", retryable: status != 501 && status != 505)
+    }
+    failure.retryAfter = retryAfter
+    return withEvidence(failure)
+  }
+
+  /// The failure, with this answer for the result.
+  func withEvidence(_ failure: Failure) -> Failure {
+    var failure = failure
+    failure.httpStatus = status
+    failure.response = report
+    return failure
+  }
+
+  private func redirectFailure(_ server: String) -> Failure {
+    guard let location = headers["location"] else {
+      return Failure(.protocol, "\(server) redirects to nowhere (HTTP \(status))")
+    }
+    return Failure(
+      .protocol, "\(server) redirects to \(URLText.redacted(location)) (HTTP \(status)), which was not followed", hint: "use that address")
+  }
+}

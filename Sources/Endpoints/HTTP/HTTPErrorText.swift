@@ -1,0 +1,83 @@
+import AsyncHTTPClient
+import BytePath
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+
+/// Errors of the HTTP client and of the layers below it, in words.
+enum HTTPErrorText {
+  static func failure(_ error: any Error, _ server: String, _ state: ExchangeState) -> Failure {
+    var failure = failure(error, server)
+    // Once all had gone, the server may have stored the object and only the answer was lost.
+    if failure.kind == .unreachable { failure.isOutcomeUnknown = state.phase == .answering }
+    return failure
+  }
+
+  private static func failure(_ error: any Error, _ server: String) -> Failure {
+    switch error {
+    case let failure as Failure: return failure
+    case is CancellationError: return .interrupted
+    case let error as NIOConnectionError: return connectionFailure(error, server)
+    case let error as HTTPClientError: return clientFailure(error, server)
+    case let error as IOError:
+      let words = SystemError("socket", error.errnoCode).words
+      return Failure(.unreachable, "the connection to \(server) was lost: \(words)", retryable: true)
+    case let error as NIOSSLError: return tlsFailure("\(error)", server)
+    case let error as BoringSSLError: return tlsFailure("\(error)", server)
+    case is NIOSSLExtraError:
+      return Failure(
+        .unreachable, "the certificate of \(server) is for another host", hint: "use the name that the certificate has, or --insecure")
+    case let error as HTTPParserError: return Failure(.protocol, "\(server) does not answer in HTTP: \(error)")
+    case let error as ChannelError:
+      if case .connectTimeout = error { return Failure(.timeout, "no connection to \(server) in time", retryable: true) }
+      return Failure(.unreachable, "the connection to \(server) was lost", retryable: true)
+    default: return Failure(.unreachable, "cannot talk to \(server): \(error)", retryable: true)
+    }
+  }
+
+  private static func connectionFailure(_ error: NIOConnectionError, _ server: String) -> Failure {
+    guard let last = error.connectionErrors.last else {
+      return Failure(.unreachable, "cannot find the host \(error.host)", hint: "check its name", retryable: true)
+    }
+    if let error = last.error as? IOError {
+      let words = SystemError("connect", error.errnoCode).words
+      return Failure(.unreachable, "cannot connect to \(server): \(words)", hint: "is the server running there?", retryable: true)
+    }
+    if let error = last.error as? ChannelError, case .connectTimeout = error {
+      return Failure(.timeout, "no connection to \(server) in time", retryable: true)
+    }
+    return Failure(.unreachable, "cannot connect to \(server): \(last.error)", retryable: true)
+  }
+
+  private static func clientFailure(_ error: HTTPClientError, _ server: String) -> Failure {
+    switch error {
+    case .connectTimeout, .tlsHandshakeTimeout, .httpProxyHandshakeTimeout, .getConnectionFromPoolTimeout:
+      return Failure(.timeout, "no connection to \(server) in time", retryable: true)
+    case .remoteConnectionClosed:
+      return Failure(.unreachable, "\(server) closed the connection without an answer", retryable: true)
+    case .proxyAuthenticationRequired:
+      return Failure(.auth, "the proxy wants credentials (HTTP 407)", hint: "put them into the proxy's URL")
+    case .invalidProxyResponse:
+      return Failure(.unreachable, "the proxy does not let the connection to \(server) through", retryable: true)
+    case .uncleanShutdown:
+      return Failure(.unreachable, "the connection to \(server) was lost", retryable: true)
+    case .cancelled, .requestStreamCancelled: return .interrupted
+    case .bodyLengthMismatch:
+      return Failure(.input, "the object is not as long as it was when the upload began")
+    default: return Failure(.unreachable, "cannot talk to \(server): \(error.shortDescription)", retryable: true)
+    }
+  }
+
+  private static func tlsFailure(_ text: String, _ server: String) -> Failure {
+    if text.contains("CERTIFICATE_VERIFY_FAILED") {
+      return Failure(
+        .unreachable, "the certificate of \(server) is not signed by an authority that is trusted here",
+        hint: "name its authority with --cacert FILE, or take any certificate with --insecure")
+    }
+    if text.contains("WRONG_VERSION_NUMBER") || text.contains("HTTP_REQUEST") {
+      return Failure(.unreachable, "\(server) does not speak TLS", hint: "is it http instead of https?")
+    }
+    return Failure(.unreachable, "no TLS connection to \(server): \(text)", retryable: true)
+  }
+}

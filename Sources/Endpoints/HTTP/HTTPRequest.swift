@@ -1,0 +1,23 @@
+/// A call to a server.
+struct HTTPRequest: Sendable {
+  enum Method: String, Sendable {
+    case get = "GET"
+    case post = "POST"
+    case put = "PUT"
+  }
+
+  var method: Method
+  var url: String
+  var headers: [(name: String, value: String)] = []
+  var body = HTTPBody()
+  /// Whether the body of the answer is wanted; false hangs up after its head.
+  var wantsBody = true
+  /// Whether the server may take its time, because it stores the object before it answers.
+  var isUpload = false
+
+  /// A body of JSON.
+  mutating func setJSON(_ text: String) {
+    headers.append(("Content-Type", "application/json"))
+    body = HTTPBody(prefix: Array(text.utf8))
+  }
+}

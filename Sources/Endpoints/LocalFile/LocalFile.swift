@@ -1,0 +1,73 @@
+public import BytePath
+
+/// A file of this machine: written beside the target, brought to the disk, renamed. So it is whole or absent, and what was there before stays
+/// until then.
+public struct LocalFile: Endpoint {
+  public static let kind = EndpointKind(name: "file", schemes: [])
+
+  public init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {}
+
+  public func objectPath(_ text: String) throws(Failure) -> String {
+    guard !text.isEmpty, !text.hasSuffix("/"), text != ".", text != "..", !text.hasSuffix("/."), !text.hasSuffix("/..") else {
+      throw Failure(.usage, "\(text.isEmpty ? "the destination file:" : text) names no file", hint: "add the name of the file")
+    }
+    return text
+  }
+
+  public func directoryPath(_ text: String) throws(Failure) -> String {
+    guard !text.isEmpty else { throw Failure(.usage, "the destination file: names no directory") }
+    return text
+  }
+
+  public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
+    let target = try LocalTarget(path)
+    try target.checkExisting(attributes.existing)
+    guard access(target.directory, W_OK | X_OK) == 0 else {
+      let error = SystemError("access", errno)
+      throw Failure(
+        .rejected, "cannot write in \(target.directory): \(error.words)",
+        hint: error.code == ENOENT ? "make it first: sluice mkdir \(target.directory)" : nil)
+    }
+  }
+
+  public func put(_ payload: Payload, to path: String, _ attributes: Attributes, _ meter: Meter) async throws(Failure) -> Receipt {
+    let target = try LocalTarget(path)
+    try target.checkExisting(attributes.existing)
+    try await onThread { (isCancelled) throws(Failure) in
+      try target.write(payload, attributes, meter, isCancelled)
+    }
+    return Receipt()
+  }
+
+  public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
+    var made = path.hasPrefix("/") ? "/" : ""
+    for segment in path.split(separator: "/") {
+      made += made.isEmpty || made.hasSuffix("/") ? String(segment) : "/\(segment)"
+      // EISDIR and EROFS may be said of an existing directory; what counts is whether one is there in the end.
+      if mkdir(made, 0o777) != 0, errno != EEXIST {
+        let error = SystemError("mkdir", errno)
+        guard LocalTarget.isDirectory(made) else { throw Failure(.rejected, "cannot make the directory \(made): \(error.words)") }
+      }
+    }
+    guard LocalTarget.isDirectory(path) else { throw Failure(.rejected, "cannot make the directory \(path): there is a file") }
+    return Receipt()
+  }
+
+  public func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification {
+    let stored: Payload
+    do throws(Failure) { stored = try await fill(FillPlan(input: .path(path)), into: noSpool(), Meter()) } catch {
+      throw Failure(.server, "\(path) cannot be read after it was written: \(error.message)")
+    }
+    guard stored.length == payload.length else {
+      throw Failure(.server, "\(path) has \(stored.length) bytes instead of \(payload.length)")
+    }
+    guard try await stored.sha256() == payload.sha256() else {
+      throw Failure(.server, "\(path) does not hold what was written")
+    }
+    return .sizeAndHash
+  }
+
+  private func noSpool() throws(Failure) -> SpoolDirectory {
+    throw Failure(.rejected, "it is no regular file")
+  }
+}

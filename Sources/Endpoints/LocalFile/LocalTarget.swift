@@ -1,0 +1,121 @@
+import BytePath
+
+/// The place of a local file: the link at it followed, its directory and what is there now.
+struct LocalTarget: Sendable {
+  let path: String
+  let directory: String
+  /// The permission bits of the file that is there; nil if none is.
+  private let existingMode: mode_t?
+
+  /// - Throws: `rejected` if something other than a regular file is there.
+  init(_ path: String) throws(Failure) {
+    var status = stat()
+    if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK, let target = realpath(path, nil) {
+      // As with a shell's `>`, what the link names is written, and the link stays.
+      self.path = String(cString: target)
+      free(target)
+    } else {
+      self.path = path
+    }
+    let parent = self.path[..<(self.path.lastIndex(of: "/") ?? self.path.startIndex)]
+    directory = parent.isEmpty ? (self.path.hasPrefix("/") ? "/" : ".") : String(parent)
+    guard stat(self.path, &status) == 0 else {
+      existingMode = nil
+      return
+    }
+    guard status.isRegularFile else {
+      let what = status.isDirectory ? "a directory" : "no regular file"
+      throw Failure(.rejected, "\(path) is \(what)", hint: status.isDirectory ? "add the name of the file: \(path)/NAME" : nil)
+    }
+    existingMode = status.st_mode & 0o7777
+  }
+
+  func checkExisting(_ existing: Existing) throws(Failure) {
+    guard existing == .refuse, existingMode != nil else { return }
+    throw alreadyThere
+  }
+
+  static func isDirectory(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.isDirectory
+  }
+
+  private var alreadyThere: Failure {
+    Failure(.exists, "\(path) exists already", hint: "leave out --no-clobber to replace it")
+  }
+
+  /// Writes the payload beside the target and puts it in place. Blocks.
+  func write(_ payload: Payload, _ attributes: Attributes, _ meter: Meter, _ isCancelled: CancelFlag) throws(Failure) {
+    let temporary = "\(directory)/.sluice-\(UInt64.random(in: .min ... .max))"
+    do throws(Failure) {
+      let file: Descriptor
+      do throws(SystemError) {
+        file = try Descriptor.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o666)
+      } catch {
+        let hint = error.code == ENOENT ? "make the directory first: sluice mkdir \(directory)" : nil
+        throw Failure(.rejected, "cannot write in \(directory): \(error.words)", hint: hint)
+      }
+      try copy(payload, to: file, meter, isCancelled)
+      do throws(SystemError) {
+        try finish(file, attributes)
+        try place(temporary, attributes.existing)
+      } catch {
+        if error.code == EEXIST, attributes.existing == .refuse { throw alreadyThere }
+        throw failure(error)
+      }
+    } catch {
+      unlink(temporary)
+      throw error
+    }
+  }
+
+  private func copy(_ payload: Payload, to file: Descriptor, _ meter: Meter, _ isCancelled: CancelFlag) throws(Failure) {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+    defer { buffer.deallocate() }
+    var offset: Int64 = 0
+    while offset < payload.length {
+      if isCancelled.isSet { throw .interrupted }
+      let count = try payload.read(into: buffer, at: offset)
+      do throws(SystemError) {
+        try file.writeAll(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+      } catch {
+        throw failure(error)
+      }
+      offset += Int64(count)
+      meter.setSent(offset)
+    }
+    try payload.checkUnchanged()
+  }
+
+  private func finish(_ file: Descriptor, _ attributes: Attributes) throws(SystemError) {
+    if let existingMode { _ = fchmod(file.raw, existingMode) }
+    if let modified = attributes.modified {
+      let (seconds, milliseconds) = modified.quotientAndRemainder(dividingBy: 1000)
+      let time = timespec(tv_sec: Int(seconds), tv_nsec: Int(milliseconds) * 1_000_000)
+      guard futimens(file.raw, [time, time]) == 0 else { throw SystemError("futimens", errno) }
+    }
+    try file.synchronize()
+    try file.close()
+  }
+
+  private func place(_ temporary: String, _ existing: Existing) throws(SystemError) {
+    if existing == .refuse {
+      // A link is made or not, with nothing between: no race with another writer.
+      if link(temporary, path) == 0 {
+        unlink(temporary)
+      } else {
+        guard errno == EPERM || errno == EOPNOTSUPP || errno == EMLINK else { throw SystemError("link", errno) }
+        // A file system without hard links: the name is taken first, then replaced.
+        try Descriptor.open(path, O_WRONLY | O_CREAT | O_EXCL, mode: 0o666).close()
+        guard rename(temporary, path) == 0 else { throw SystemError("rename", errno) }
+      }
+    } else {
+      guard rename(temporary, path) == 0 else { throw SystemError("rename", errno) }
+    }
+    try Descriptor.open(directory, O_RDONLY).synchronize()
+  }
+
+  private func failure(_ error: SystemError) -> Failure {
+    Failure(.rejected, "cannot write \(path): \(error.words)")
+  }
+}

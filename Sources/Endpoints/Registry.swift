@@ -1,0 +1,6 @@
+/// The endpoints that are built in, a line each.
+public let builtInEndpoints: [any Endpoint.Type] = [
+  AList.self,
+  SiYuan.self,
+  LocalFile.self,
+]

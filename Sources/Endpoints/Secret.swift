@@ -1,0 +1,70 @@
+public import BytePath
+
+/// A token or password. It has no description, so that it can't be printed by accident.
+public struct Secret: Sendable, CustomStringConvertible, CustomReflectable {
+  /// For the request that needs it, and for nothing else.
+  public let exposed: String
+
+  /// - Throws: `config` if the value could not stand in a header: it is empty or has a control character.
+  public init(_ text: String, origin: String) throws(Failure) {
+    let trimmed = text.trimmingNewlines
+    guard !trimmed.isEmpty else { throw Failure(.config, "\(origin) is empty") }
+    guard trimmed.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f }) else {
+      throw Failure(.config, "\(origin) has a control character or more than one line", hint: "it must hold the secret alone")
+    }
+    exposed = trimmed
+  }
+
+  public var description: String { "(secret)" }
+  public var customMirror: Mirror { Mirror(self, children: []) }
+}
+
+/// Where a secret is to be had.
+public enum SecretSource: Sendable {
+  /// The value itself and where it came from, for messages.
+  case value(String, origin: String)
+  case file(String)
+  /// A line for `sh -c` that prints the secret.
+  case command(String)
+
+  /// Reads the file or runs the command.
+  ///
+  /// - Throws: `config` if it can't be had. A file that others can read is only warned of.
+  public func read(warn: @Sendable (String) -> Void) async throws(Failure) -> Secret {
+    switch self {
+    case .value(let text, let origin):
+      return try Secret(text, origin: origin)
+    case .file(let path):
+      return try Secret(try SecretSource.contents(of: path, warn: warn), origin: "the file \(path)")
+    case .command(let line):
+      return try Secret(try await CapturedCommand.run(line), origin: "what the command \(line) printed")
+    }
+  }
+
+  private static func contents(of path: String, warn: @Sendable (String) -> Void) throws(Failure) -> String {
+    let expanded = expandingHome(path)
+    do throws(SystemError) {
+      let file = try Descriptor.open(expanded, O_RDONLY)
+      if let status = try? file.status(), status.isRegularFile, status.st_mode & 0o077 != 0 {
+        warn("others can read the secret in \(path); chmod 600 \(path)")
+      }
+      return String(decoding: try file.contents(limit: 65536), as: UTF8.self)
+    } catch {
+      throw Failure(.config, "cannot read the secret in \(path): \(error.words)")
+    }
+  }
+}
+
+extension String {
+  var trimmingNewlines: String {
+    var text = Substring(self)
+    while let last = text.last, last.isNewline { text.removeLast() }
+    return String(text)
+  }
+}
+
+/// `~/x` as a path below `HOME`; other paths as they are.
+public func expandingHome(_ path: String) -> String {
+  guard path.hasPrefix("~/"), let home = getenv("HOME") else { return path }
+  return String(cString: home) + path.dropFirst(1)
+}

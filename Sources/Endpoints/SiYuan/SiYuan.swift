@@ -1,0 +1,117 @@
+public import BytePath
+
+/// SiYuan: `POST /api/file/putFile` and the calls around it (kernel/api/file.go). Success is `code` 0.
+///
+/// The kernel writes to a temporary file and renames it, so an upload is whole or absent by itself. It takes one upload at a time, and holds
+/// the others at the door, so uploads to one server are made one after the other and the answer is waited for with patience.
+public struct SiYuan: Endpoint {
+  public static let kind = EndpointKind(
+    name: "siyuan", schemes: [("siyuan+http", false), ("siyuan+https", true), ("siyuan", true)], tokenVariable: "SIYUAN_TOKEN")
+
+  /// The kernel reads a whole upload into memory; from here on that is worth a word.
+  private static let largeSize: Int64 = 512 << 20
+
+  private let api: SiYuanAPI
+  private let warn: @Sendable (String) -> Void
+
+  public init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
+    api = try SiYuanAPI(remote, context)
+    warn = context.warn
+  }
+
+  public var exclusionKey: String? { "siyuan \(api.origin)" }
+
+  public func close() async { await api.close() }
+
+  public func objectPath(_ text: String) throws(Failure) -> String {
+    let path = try directoryPath(text)
+    guard !path.isEmpty, !text.hasSuffix("/") else {
+      throw Failure(.usage, "\(text) names a directory", hint: "add the name of the object: data/assets/NAME")
+    }
+    return path
+  }
+
+  /// Relative to the workspace. What the kernel would change silently is refused.
+  public func directoryPath(_ text: String) throws(Failure) -> String {
+    let segments = text.split(separator: "/", omittingEmptySubsequences: true)
+    if segments.contains(where: { $0 == "." || $0 == ".." }) {
+      throw Failure(.usage, "the path \(text) has a . or .. in it", hint: "write the path out")
+    }
+    if text.last?.isWhitespace == true || segments.first?.first?.isWhitespace == true {
+      throw Failure(.rejected, "SiYuan cannot hold a path with a blank at its ends: \"\(text)\"", hint: "choose another name")
+    }
+    return segments.joined(separator: "/")
+  }
+
+  public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
+    warnOfPlace(path)
+    try await api.checkVersion()
+    try await api.checkAccess()
+    switch try await api.entry(path) {
+    case .folder: throw Failure(.rejected, "\(path) is a directory", hint: "add the name of the object: \(path)/NAME")
+    case .file:
+      if attributes.existing == .refuse { throw Failure(.exists, "\(path) exists already", hint: "leave out --no-clobber to replace it") }
+    case .missing:
+      // The kernel asks this of new names alone.
+      try SiYuanName.check(path)
+      if case .file = try await api.entry(parent(of: path)) {
+        throw Failure(.rejected, "\(parent(of: path)) is a file, not a directory")
+      }
+    }
+  }
+
+  public func put(_ payload: Payload, to path: String, _ attributes: Attributes, _ meter: Meter) async throws(Failure) -> Receipt {
+    if payload.length > SiYuan.largeSize {
+      warn("the object has \(payload.length) bytes, and SiYuan reads a whole upload into memory")
+    }
+    if attributes.existing == .refuse, case .file = try await api.entry(path) {
+      throw Failure(.exists, "\(path) exists already", hint: "leave out --no-clobber to replace it")
+    }
+    var form = Multipart()
+    form.addField("path", path)
+    form.addField("isDir", "false")
+    form.addField("modTime", String(attributes.modified ?? millisecondsNow()))
+    let body = form.body(
+      file: path.split(separator: "/").last.map(String.init) ?? path, type: attributes.contentType ?? "application/octet-stream", payload, meter)
+    let answer = try await api.putFile(form, body, path)
+    return Receipt(httpStatus: answer.status, response: answer.report)
+  }
+
+  public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
+    warnOfPlace(path)
+    if case .missing = try await api.entry(path) { try SiYuanName.check(path) }
+    var form = Multipart()
+    form.addField("path", path)
+    form.addField("isDir", "true")
+    let answer = try await api.putFile(form, form.body(), path)
+    return Receipt(httpStatus: answer.status, response: answer.report)
+  }
+
+  public func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification {
+    guard case .file(let size) = try await api.entry(path) else {
+      throw Failure(.server, "\(path) is not there after the upload", retryable: true)
+    }
+    guard let size else { throw Failure(.protocol, "\(api.origin) does not say how long \(path) is") }
+    guard size == payload.length else {
+      throw Failure(.server, "\(path) has \(size) bytes on the server instead of \(payload.length)", retryable: true)
+    }
+    return .size
+  }
+
+  /// The kernel protects nothing in its workspace, its own configuration included.
+  private func warnOfPlace(_ path: String) {
+    guard !["data", "temp"].contains(path.prefix { $0 != "/" }) else { return }
+    warn("\(path) is outside data/ and temp/, where SiYuan keeps its own files")
+  }
+
+  private func parent(of path: String) -> String {
+    String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+  }
+}
+
+/// Milliseconds since 1970.
+func millisecondsNow() -> Int64 {
+  var time = timespec()
+  clock_gettime(CLOCK_REALTIME, &time)
+  return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+}

@@ -1,0 +1,124 @@
+import ArgumentParser
+import BytePath
+import Endpoints
+
+/// `sluice held`: spools kept after an upload that did not succeed.
+struct Held: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "List, send or discard what was kept after a failed upload.",
+    subcommands: [HeldList.self, HeldPush.self, HeldDrop.self], defaultSubcommand: HeldList.self)
+}
+
+/// Which spools a command is about.
+struct HeldSelection: ParsableArguments {
+  @Flag(help: "All of them.")
+  var all = false
+  @Option(help: ArgumentHelp("Where they are kept.", valueName: "dir"))
+  var spoolDir: String?
+  @Argument(help: ArgumentHelp("As in the list.", valueName: "id"))
+  var ids: [String] = []
+
+  func validate() throws {
+    guard all != !ids.isEmpty else { throw ValidationError("give one or more IDs, or --all") }
+  }
+
+  /// - Throws: `spool` if the folder can't be used.
+  func open() throws(Failure) -> (directory: SpoolDirectory, ids: [String]) {
+    let directory = try SpoolPlace(option: spoolDir).open()
+    return (directory, all ? directory.completeIDs() : ids.map { $0.uppercased() })
+  }
+
+  static func missing(_ id: String) -> Failure {
+    Failure(.usage, "there is no held spool \(id)", hint: "sluice held lists them")
+  }
+}
+
+struct HeldList: RunnableCommand {
+  static let configuration = CommandConfiguration(commandName: "list", abstract: "List them; JSON lines if not on a terminal.")
+
+  @Option(help: ArgumentHelp("Where they are kept.", valueName: "dir"))
+  var spoolDir: String?
+
+  var verbosity: Messages.Verbosity { .normal }
+
+  func execute(_ console: Console) async -> Int32 {
+    do throws(Failure) {
+      let directory = try SpoolPlace(option: spoolDir).open()
+      let report = try Report(path: nil, console.messages)
+      for id in directory.completeIDs() {
+        do throws(Failure) {
+          guard let spool = try Spool.open(id, in: directory) else { continue }
+          report.line(isatty(STDOUT_FILENO) == 1 ? row(id, try HeldJob(reading: spool)) : json(id, try HeldJob(reading: spool)))
+        } catch {
+          console.messages.warning(error.message)
+        }
+      }
+      return 0
+    } catch {
+      console.messages.failure(error)
+      return error.kind.exitStatus(signal: nil)
+    }
+  }
+
+  private func row(_ id: String, _ job: HeldJob) -> String {
+    let waiting = job.destinations.filter { !$0.isDone }.map { Messages.printable($0.text) }
+    return "\(id)  \(ProgressLine.size(job.bytes))  \(waiting.joined(separator: " "))"
+  }
+
+  private func json(_ id: String, _ job: HeldJob) -> String {
+    var text = JSONText()
+    text.add("id", id)
+    text.add("created", job.created)
+    text.add("bytes", job.bytes)
+    text.add("sha256", job.sha256)
+    let destinations = job.destinations.filter { !$0.isDone }.map { destination in
+      var text = JSONText()
+      text.add("destination", destination.text)
+      text.add("error", destination.error)
+      return text.text
+    }
+    text.add("destinations", json: "[\(destinations.joined(separator: ","))]")
+    return text.text
+  }
+}
+
+struct HeldDrop: RunnableCommand {
+  static let configuration = CommandConfiguration(commandName: "drop", abstract: "Discard them.")
+
+  @OptionGroup var selection: HeldSelection
+
+  var verbosity: Messages.Verbosity { .normal }
+
+  func execute(_ console: Console) async -> Int32 {
+    var status: Int32 = 0
+    do throws(Failure) {
+      let (directory, ids) = try selection.open()
+      for id in ids {
+        do throws(Failure) {
+          guard let spool = try Spool.open(id, in: directory) else { throw HeldSelection.missing(id) }
+          if confirms(id, try? HeldJob(reading: spool)) { spool.remove() }
+        } catch {
+          console.messages.failure(error)
+          if status == 0 { status = error.kind.exitStatus(signal: nil) }
+        }
+      }
+    } catch {
+      console.messages.failure(error)
+      status = error.kind.exitStatus(signal: nil)
+    }
+    return status
+  }
+
+  /// On a terminal a person is asked; what a script says is meant.
+  private func confirms(_ id: String, _ job: HeldJob?) -> Bool {
+    guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else { return true }
+    let what = job.map { "\(ProgressLine.size($0.bytes)) for \($0.destinations.map(\.text).joined(separator: " "))" } ?? "a damaged job"
+    try? Descriptor.standardError.writeAll("sluice: discard \(id) (\(Messages.printable(what)))? [y/N] ")
+    return readLine()?.lowercased().hasPrefix("y") ?? false
+  }
+}
+
+extension Descriptor {
+  /// For a question, which is no message: it waits on its line for the answer.
+  fileprivate static let standardError = Descriptor(adopting: STDERR_FILENO)
+}

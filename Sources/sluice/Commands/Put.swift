@@ -1,0 +1,67 @@
+import ArgumentParser
+import BytePath
+import Endpoints
+
+/// `sluice [put]`: upload one stream to one or more destinations.
+struct Put: RunnableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Upload one stream to one or more destinations.",
+    usage: "sluice [put] [options] DEST... [-- COMMAND [ARG...]]",
+    discussion: """
+      DEST is alist+http://HOST:PORT/PATH, siyuan+http://HOST:PORT/data/…, a local path, or NAME:PATH of a remote in the config file.
+      A command's output is uploaded only when the command exits 0.
+      """)
+
+  @OptionGroup var input: InputOptions
+  @Option(help: ArgumentHelp("The MIME type of the object.", valueName: "type"))
+  var contentType: String?
+  @Option(help: ArgumentHelp("RFC 3339 or milliseconds since 1970; a regular file's own, else now.", valueName: "time"))
+  var mtime: Timestamp?
+  @Flag(help: "Refuse to replace an object.")
+  var noClobber = false
+  @Flag(help: "Ask the server afterwards for the size, and the hash where it has one.")
+  var verify = false
+  @Option(help: ArgumentHelp("Bytes a second, such as 2M.", valueName: "rate"))
+  var limitRate: Size?
+  @Flag(help: "Upload without asking first whether it may succeed.")
+  var noPreflight = false
+  @Option(help: ArgumentHelp("auto, always, never or json.", valueName: "when"))
+  var progress: ProgressMode = .auto
+  @Option(help: ArgumentHelp("Where the object is kept until it is uploaded.", valueName: "dir"))
+  var spoolDir: String?
+  @Flag(help: "Do not keep the object when its upload fails.")
+  var noHold = false
+  @Flag(name: [.customShort("n"), .long], help: "Check the destinations and print what would be done.")
+  var dryRun = false
+  @OptionGroup var transfer: TransferOptions
+  @Argument(help: ArgumentHelp("Where to upload to.", valueName: "dest"))
+  var destinations: [String] = []
+  @Argument(parsing: .postTerminator, help: ArgumentHelp("A command whose output is uploaded.", valueName: "command"))
+  var command: [String] = []
+
+  var verbosity: Messages.Verbosity { transfer.verbosity }
+
+  func validate() throws {
+    guard !destinations.isEmpty else { throw ValidationError("there is no destination") }
+    let options = transfer.optionValues
+    if options["wait"] != nil, options["as-task"] == nil { throw ValidationError("-o wait has no effect without -o as-task") }
+    if verify, options["as-task"] != nil, options["wait"] == nil {
+      throw ValidationError("--verify with -o as-task needs -o wait: before the task ends there is nothing to verify")
+    }
+    if input.tee, transfer.result == nil { throw ValidationError("--tee takes standard output, so the results need --result FILE") }
+    if dryRun, noPreflight { throw ValidationError("--dry-run is the preflight; --no-preflight leaves nothing of it") }
+    if let limitRate, limitRate.bytes < 1 { throw ValidationError("--limit-rate takes a rate of 1 or more bytes a second") }
+    if let contentType, contentType.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value > 0x7e }) {
+      throw ValidationError("--content-type takes a MIME type, such as application/gzip")
+    }
+  }
+
+  func execute(_ console: Console) async -> Int32 {
+    do throws(Failure) {
+      return try await PutRun(self, console).run()
+    } catch {
+      console.messages.failure(error)
+      return error.kind.exitStatus(signal: console.signals.first)
+    }
+  }
+}

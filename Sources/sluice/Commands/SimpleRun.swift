@@ -1,0 +1,63 @@
+import BytePath
+import Endpoints
+
+/// A command that does one thing at each of its destinations, side by side: `mkdir` and `check`.
+struct SimpleRun: Sendable {
+  let destinations: [String]
+  let options: TransferOptions
+  let purpose: Purpose
+  let console: Console
+  /// Passing failures are worth another try.
+  let action: @Sendable (Target) async throws(Failure) -> Receipt
+
+  func run() async -> Int32 {
+    do throws(Failure) {
+      let settings = try options.httpSettings()
+      let opened = try Opening(options: options, settings: settings, messages: console.messages).open(destinations, for: purpose)
+      let report = try Report(path: options.result, console.messages)
+      let outcomes = await withTaskGroup(of: (Int, Outcome).self) { group in
+        for (index, result) in opened.enumerated() {
+          group.addTask { (index, await outcome(of: result, report)) }
+        }
+        return await group.reduce(into: [Int: Outcome]()) { $0[$1.0] = $1.1 }
+      }
+      let failure = outcomes.sorted { $0.key < $1.key }.lazy.compactMap(\.value.failure).first
+      return failure?.kind.exitStatus(signal: console.signals.first) ?? 0
+    } catch {
+      console.messages.failure(error)
+      return error.kind.exitStatus(signal: console.signals.first)
+    }
+  }
+
+  private func outcome(of result: Result<Target, DestinationFailure>, _ report: Report) async -> Outcome {
+    let start = ContinuousClock.now
+    var outcome: Outcome
+    switch result {
+    case .failure(let refused): outcome = Outcome(destination: refused.text, elapsed: .zero, failure: refused.failure)
+    case .success(let target):
+      outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
+      await attempt(target, &outcome)
+      await target.endpoint.close()
+    }
+    outcome.elapsed = start.duration(to: .now)
+    report.tell(outcome, console.messages)
+    return outcome
+  }
+
+  private func attempt(_ target: Target, _ outcome: inout Outcome) async {
+    while true {
+      outcome.attempts += 1
+      do throws(Failure) {
+        outcome.receipt = try await action(target)
+        return
+      } catch {
+        outcome.failure = Task.isCancelled ? .interrupted : error
+        guard error.isRetryable, outcome.attempts <= options.retries, !Task.isCancelled else { return }
+        let delay = max(Retry.delay(after: outcome.attempts), error.retryAfter ?? .zero)
+        console.messages.note("\(target.text): \(error.message); the next try in \(delay.rounded)")
+        guard (try? await Task.sleep(for: delay)) != nil else { return }
+        outcome.failure = nil
+      }
+    }
+  }
+}

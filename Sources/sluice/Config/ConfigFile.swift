@@ -1,0 +1,93 @@
+import BytePath
+import Endpoints
+
+/// The remotes of the config file, with the environment over them.
+struct ConfigFile {
+  private static let sizeLimit = 1 << 20
+
+  private let path: String?
+  private let remotes: [String: [String: String]]
+
+  /// Reads `SLUICE_CONFIG`, else `sluice/config.yaml` in `XDG_CONFIG_HOME` or `~/.config`. Only a file that was named must be there.
+  ///
+  /// - Throws: `config` if it can't be read or is not valid.
+  static func load(_ messages: Messages) throws(Failure) -> ConfigFile {
+    if let named = variable("SLUICE_CONFIG") { return try ConfigFile(path: expandingHome(named), messages) }
+    guard let folder = variable("XDG_CONFIG_HOME") ?? variable("HOME").map({ "\($0)/.config" }) else {
+      return ConfigFile(path: nil, remotes: [:])
+    }
+    let path = "\(folder)/sluice/config.yaml"
+    return access(path, F_OK) == 0 ? try ConfigFile(path: path, messages) : ConfigFile(path: path, remotes: [:])
+  }
+
+  private init(path: String?, remotes: [String: [String: String]]) {
+    self.path = path
+    self.remotes = remotes
+  }
+
+  private init(path: String, _ messages: Messages) throws(Failure) {
+    let bytes: [UInt8]
+    do throws(SystemError) {
+      let file = try Descriptor.open(path, O_RDONLY)
+      if try file.status().st_mode & 0o022 != 0 { messages.warning("others can change \(path); chmod 600 \(path)") }
+      bytes = try file.contents(limit: ConfigFile.sizeLimit)
+    } catch {
+      throw Failure(.config, "cannot read the config file \(path): \(error.words)")
+    }
+    guard let text = String(validating: bytes, as: UTF8.self) else { throw Failure(.config, "the config file \(path) is not UTF-8") }
+    do throws(Failure) {
+      self.init(path: path, remotes: try ConfigFile.remotes(of: try YAML.parse(text)))
+    } catch {
+      throw Failure(.config, "the config file \(path) is not valid: \(error.message)", hint: error.hint)
+    }
+  }
+
+  private static func remotes(of root: YAML.Node) throws(Failure) -> [String: [String: String]] {
+    guard case .mapping(let members) = root else { return [:] }
+    if let unknown = members.keys.filter({ $0 != "remotes" }).min() {
+      throw Failure(.config, "\(unknown) is no section", hint: "the one section is remotes")
+    }
+    guard case .mapping(let remotes)? = members["remotes"] else { return [:] }
+    var result: [String: [String: String]] = [:]
+    for (name, node) in remotes {
+      guard case .mapping(let keys) = node else { throw Failure(.config, "the remote \(name) has no keys") }
+      result[name] = [:]
+      for (key, node) in keys {
+        guard case .scalar(let value) = node else { throw Failure(.config, "the key \(key) of the remote \(name) has no value") }
+        result[name]?[key] = value
+      }
+    }
+    return result
+  }
+
+  /// The keys of a remote: those of the file, and over them `SLUICE_REMOTE_<NAME>_<KEY>`; nil if neither knows it.
+  func keys(of name: String) -> [String: String]? {
+    var keys = remotes[name] ?? [:]
+    let prefix = "SLUICE_REMOTE_\(ConfigFile.variableName(name))_"
+    for key in RemoteKey.allCases {
+      if let value = ConfigFile.variable(prefix + ConfigFile.variableName(key.rawValue)) { keys[key.rawValue] = value }
+    }
+    return keys.isEmpty ? nil : keys
+  }
+
+  /// Where a remote would be looked for.
+  var place: String { path ?? "the environment" }
+
+  private static func variableName(_ text: String) -> String {
+    text.uppercased().replacing("-", with: "_")
+  }
+
+  private static func variable(_ name: String) -> String? {
+    guard let value = getenv(name), value.pointee != 0 else { return nil }
+    return String(cString: value)
+  }
+}
+
+/// The keys that every remote can have.
+enum RemoteKey: String, CaseIterable {
+  case type, url, token, username, password
+  case tokenFile = "token-file"
+  case tokenCommand = "token-command"
+  case passwordFile = "password-file"
+  case passwordCommand = "password-command"
+}

@@ -1,0 +1,74 @@
+import BytePath
+import Endpoints
+
+/// Takes one payload to many destinations, side by side, and reports each as it ends.
+struct Deliver: Sendable {
+  let payload: Payload
+  let isGzip: Bool
+  let attributes: Attributes
+  let retries: Int
+  let verifies: Bool
+  let start: ContinuousClock.Instant
+  let messages: Messages
+  /// Called as each destination ends, one at a time for each destination; returns the ID if the spool is kept for it.
+  let ended: @Sendable (Int, Failure?) -> String?
+
+  /// - Parameter failed: destinations that were refused before, with the reason; they are reported in their turn.
+  /// - Returns: the outcomes in the order of the targets.
+  func run(
+    _ targets: [Target], failed: [Int: Failure], meters: [Meter], report: @escaping @Sendable (Outcome) -> Void
+  ) async -> [Outcome] {
+    // Destinations that exclude each other form one line; the lines run side by side.
+    let lines = Dictionary(grouping: targets.indices) { targets[$0].endpoint.exclusionKey ?? "#\($0)" }
+    return await withTaskGroup(of: [(Int, Outcome)].self) { group in
+      for line in lines.values {
+        group.addTask {
+          var outcomes: [(Int, Outcome)] = []
+          for index in line {
+            var outcome = await self.deliver(to: targets[index], refused: failed[index], meters[index])
+            outcome.held = self.ended(index, outcome.failure)
+            report(outcome)
+            outcomes.append((index, outcome))
+          }
+          return outcomes
+        }
+      }
+      var all: [(Int, Outcome)] = []
+      for await outcomes in group { all += outcomes }
+      return all.sorted { $0.0 < $1.0 }.map(\.1)
+    }
+  }
+
+  private func deliver(to target: Target, refused: Failure?, _ meter: Meter) async -> Outcome {
+    var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
+    outcome.payload = PayloadFacts(inputBytes: payload.inputLength, bytes: payload.length, isGzip: isGzip)
+    if let refused {
+      outcome.failure = refused
+    } else {
+      await send(to: target, meter, &outcome)
+    }
+    // A regular file that could not be sent need not be read to its end for a hash; a spool's is at hand.
+    if payload.spool != nil || outcome.failure == nil {
+      do throws(Failure) { outcome.payload?.sha256 = try await payload.sha256() } catch { outcome.failure = outcome.failure ?? error }
+    }
+    outcome.elapsed = start.duration(to: .now)
+    return outcome
+  }
+
+  private func send(to target: Target, _ meter: Meter, _ outcome: inout Outcome) async {
+    payload.startHashing()
+    var attributes = attributes
+    attributes.options = target.defaults.merging(attributes.options) { $1 }
+    let retry = Retry(target: target, limit: retries, verifies: verifies, messages: messages)
+    let (result, attempts) = await retry.put(payload, attributes, meter)
+    outcome.attempts = attempts
+    switch result {
+    case .success(let success):
+      outcome.receipt = success.receipt
+      outcome.verification = success.verification
+      outcome.uploadTime = success.uploadTime
+    case .failure(let failure):
+      outcome.failure = failure
+    }
+  }
+}

@@ -1,0 +1,170 @@
+import BytePath
+import Endpoints
+
+/// One upload, from its arguments to its exit status.
+struct PutRun: Sendable {
+  private let put: Put
+  private let console: Console
+  private let messages: Messages
+  private let start = ContinuousClock.now
+  private let plan: FillPlan
+  private let attributes: Attributes
+  private let report: Report
+  private let opened: [Result<Target, DestinationFailure>]
+
+  /// - Throws: `usage` for what the arguments alone show to be wrong.
+  init(_ put: Put, _ console: Console) throws(Failure) {
+    self.put = put
+    self.console = console
+    let messages = console.messages
+    self.messages = messages
+    plan = try put.input.plan(command: put.command) { messages.warning($0) }
+    attributes = Attributes(
+      contentType: put.contentType ?? (put.input.gzip && put.input.through.isEmpty ? "application/gzip" : nil),
+      modified: put.mtime?.milliseconds, existing: put.noClobber ? .refuse : .overwrite, options: put.transfer.optionValues)
+    var settings = try put.transfer.httpSettings()
+    settings.rateLimit = put.limitRate?.bytes
+    opened = try Opening(options: put.transfer, settings: settings, messages: messages).open(put.destinations, for: .object)
+    report = try Report(path: put.transfer.result, messages)
+  }
+
+  func run() async throws(Failure) -> Int32 {
+    var outcomes: [Outcome] = []
+    var targets: [Target] = []
+    for result in opened {
+      switch result {
+      case .success(let target): targets.append(target)
+      case .failure(let refused):
+        outcomes.append(Outcome(destination: refused.text, elapsed: start.duration(to: .now), failure: refused.failure))
+      }
+    }
+    // What the config file or a path shows to be wrong is mended before the input is read, not after.
+    guard outcomes.isEmpty else { return end(outcomes, reporting: true) }
+    outcomes = await deliver(to: targets)
+    for target in targets { await target.endpoint.close() }
+    return end(outcomes, reporting: false)
+  }
+
+  /// The exit status is that of the first destination, in the order given, that failed.
+  private func end(_ outcomes: [Outcome], reporting: Bool) -> Int32 {
+    for outcome in outcomes where reporting { report.tell(outcome, messages) }
+    let failure = outcomes.lazy.compactMap(\.failure).first
+    return failure?.kind.exitStatus(signal: console.signals.first) ?? 0
+  }
+
+  /// Preflight, input and uploads. Every target has its outcome in the end, and every outcome has been told.
+  private func deliver(to targets: [Target]) async -> [Outcome] {
+    let refused = put.noPreflight ? [:] : await preflight(targets)
+    if put.dryRun || refused.count == targets.count {
+      let outcomes = targets.indices.map { outcome(of: targets[$0], refused[$0]) }
+      for outcome in outcomes { report.tell(outcome, messages) }
+      return outcomes
+    }
+    let meters = targets.map { _ in Meter() }
+    let input = Meter()
+    let progress = Progress(put.progress, messages, plan: plan, input: input, names: targets.map(\.text), meters: meters)
+    do throws(Failure) {
+      let outcomes: [Outcome]
+      do throws(Failure) {
+        let payload = try await fill(plan, into: try spoolDirectory(), input)
+        progress.beginUpload(of: payload.length)
+        outcomes = try await upload(payload, to: targets, refused, meters)
+      } catch {
+        await progress.end()
+        throw error
+      }
+      await progress.end()
+      return outcomes
+    } catch {
+      let failure = Task.isCancelled ? interruption : error
+      let outcomes = targets.indices.map { outcome(of: targets[$0], refused[$0] ?? failure) }
+      outcomes.forEach { report.line($0.json) }
+      messages.failure(failure)
+      return outcomes
+    }
+  }
+
+  private func upload(_ payload: Payload, to targets: [Target], _ refused: [Int: Failure], _ meters: [Meter]) async throws(Failure) -> [Outcome] {
+    var attributes = attributes
+    attributes.modified = attributes.modified ?? payload.modified
+    let isGzip = plan.gzip != nil
+    var job: HeldJob?
+    if payload.spool != nil {
+      job = HeldJob(
+        created: currentMilliseconds(), destinations: targets.map { HeldJob.Destination(text: $0.absoluteText) }, payload: payload,
+        sha256: try await payload.sha256(), isGzip: isGzip, attributes: attributes, verifies: put.verify)
+    }
+    let holding: Holding
+    do throws(Failure) { holding = try Holding(payload.spool, job, holds: !put.noHold, messages) } catch {
+      payload.spool?.remove()
+      throw error
+    }
+    let deliver = Deliver(
+      payload: payload, isGzip: isGzip, attributes: attributes, retries: put.transfer.retries, verifies: put.verify, start: start,
+      messages: messages, ended: { holding.ended($0, $1) })
+    let outcomes = await deliver.run(targets, failed: refused, meters: meters) { report.tell($0, messages) }
+    holding.finish()
+    return outcomes
+  }
+
+  /// Asks every destination, side by side, whether it would take the object. A server that can't be reached now may be there when the input
+  /// has been read, and if it is not the spool is held: so that is only a warning.
+  ///
+  /// - Returns: the refusals by the index of their target.
+  private func preflight(_ targets: [Target]) async -> [Int: Failure] {
+    let results = await withTaskGroup(of: (Int, Failure?).self) { group in
+      for (index, target) in targets.enumerated() {
+        group.addTask {
+          var attributes = attributes
+          attributes.options = target.defaults.merging(attributes.options) { $1 }
+          do throws(Failure) {
+            try await target.endpoint.check(target.path, attributes)
+            return (index, nil)
+          } catch {
+            return (index, error)
+          }
+        }
+      }
+      return await group.reduce(into: [Int: Failure]()) { $0[$1.0] = $1.1 }
+    }
+    if Task.isCancelled { return Dictionary(uniqueKeysWithValues: targets.indices.map { ($0, interruption) }) }
+    return results.filter { index, failure in
+      guard !put.dryRun, [.unreachable, .timeout, .server].contains(failure.kind), failure.isRetryable else { return true }
+      messages.warning("\(targets[index].text): \(failure.message); the input is read all the same, and the upload tried after it")
+      return false
+    }
+  }
+
+  private var interruption: Failure {
+    let name = [SIGINT: "SIGINT", SIGTERM: "SIGTERM", SIGHUP: "SIGHUP"][console.signals.first ?? SIGINT] ?? "a signal"
+    return Failure(.interrupted, "interrupted by \(name)", hint: "nothing was uploaded and nothing is kept")
+  }
+
+  private func outcome(of target: Target, _ failure: Failure?) -> Outcome {
+    var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: start.duration(to: .now))
+    outcome.failure = failure
+    outcome.isDryRun = put.dryRun
+    if put.dryRun { outcome.payload = PayloadFacts(isGzip: plan.gzip != nil) }
+    return outcome
+  }
+
+  private func spoolDirectory() throws(Failure) -> SpoolDirectory {
+    try SpoolPlace(option: put.spoolDir).open()
+  }
+}
+
+extension Target {
+  /// The text that still means the same in another working directory.
+  fileprivate var absoluteText: String {
+    guard endpoint is LocalFile, !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return text }
+    defer { free(folder) }
+    return "\(String(cString: folder))/\(path)"
+  }
+}
+
+/// Milliseconds since 1970.
+func currentMilliseconds() -> Int64 {
+  var time = timespec()
+  clock_gettime(CLOCK_REALTIME, &time)
+  return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+}

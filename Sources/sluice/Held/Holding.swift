@@ -1,0 +1,42 @@
+import BytePath
+import Synchronization
+
+/// The spool of a run while its destinations end one by one: removed when all have the object, kept for those that have not.
+final class Holding: Sendable {
+  private let spool: Spool?
+  private let job: Mutex<HeldJob?>
+  private let isHeld: Bool
+  private let messages: Messages
+
+  /// - Parameters:
+  ///   - spool: nil if the object is a regular file, which stays where it lies.
+  ///   - holds: false with `--no-hold`.
+  /// - Throws: `spool` if the job can't be written.
+  init(_ spool: Spool?, _ job: HeldJob?, holds: Bool, _ messages: Messages) throws(Failure) {
+    self.spool = spool
+    self.messages = messages
+    isHeld = holds && spool != nil
+    self.job = Mutex(job)
+    if isHeld, let spool, let job { try job.write(to: spool) }
+  }
+
+  /// Notes how a destination ended. Returns the spool's ID if it is kept for it.
+  func ended(_ index: Int, _ failure: Failure?) -> String? {
+    guard isHeld, let spool else { return nil }
+    job.withLock { job in
+      job?.destinations[index].isDone = failure == nil
+      job?.destinations[index].error = failure?.message
+      do throws(Failure) { try job?.write(to: spool) } catch { messages.warning(error.message) }
+    }
+    return failure == nil ? nil : spool.id
+  }
+
+  /// Removes the spool if nobody needs it any more, otherwise brings it to the disk and says how to send it. Blocks.
+  func finish() {
+    guard let spool else { return }
+    let isNeeded = isHeld && job.withLock { $0?.destinations.contains { !$0.isDone } ?? false }
+    guard isNeeded else { return spool.remove() }
+    spool.synchronize()
+    messages.note("the object is held; send it with: sluice held push \(spool.id)")
+  }
+}

@@ -1,0 +1,60 @@
+import ArgumentParser
+import BytePath
+
+/// Where the stream comes from and what becomes of it before it is sent.
+struct InputOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Read a named pipe or a regular file instead of standard input.", valueName: "path"))
+  var input: String?
+  @Flag(name: [.customShort("z"), .long], help: "Compress with gzip.")
+  var gzip = false
+  @Option(help: ArgumentHelp("Of gzip, 1 (fast) to 9 (small); 6 by default.", valueName: "n"))
+  var level: Int?
+  @Option(help: ArgumentHelp("That compress; all cores by default.", valueName: "n"))
+  var threads: Int?
+  @Option(parsing: .singleValue, help: ArgumentHelp("A filter for sh -c, after gzip (repeatable).", valueName: "command"))
+  var through: [String] = []
+  @Option(parsing: .singleValue, help: ArgumentHelp("Must accept the input as it came, or nothing is uploaded (repeatable).", valueName: "command"))
+  var check: [String] = []
+  @Option(help: ArgumentHelp("A shorter input is not uploaded.", valueName: "size"))
+  var minSize: Size?
+  @Flag(help: "Copy the input to standard output; needs --result.")
+  var tee = false
+
+  func validate() throws {
+    if !gzip {
+      if level != nil { throw ValidationError("--level has no effect without --gzip") }
+      if threads != nil { throw ValidationError("--threads has no effect without --gzip") }
+    }
+    if let level, !(1...9).contains(level) { throw ValidationError("--level takes a number from 1 to 9") }
+    if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads takes a number from 1 to 1024") }
+  }
+
+  /// - Throws: `usage` if there is not exactly one input.
+  func plan(command: [String], warn: @escaping @Sendable (String) -> Void) throws(Failure) -> FillPlan {
+    var plan = FillPlan(input: try source(command))
+    if gzip { plan.gzip = GzipOptions(level: level ?? 6, threads: threads ?? processorCount()) }
+    plan.filters = through
+    plan.guards = check
+    plan.minimumBytes = minSize?.bytes ?? 0
+    if tee { plan.tee = Descriptor(adopting: STDOUT_FILENO) }
+    plan.warn = warn
+    return plan
+  }
+
+  private func source(_ command: [String]) throws(Failure) -> Input {
+    if let input {
+      guard command.isEmpty else { throw Failure(.usage, "--input and a command are two inputs", hint: "leave out one of them") }
+      return .path(input)
+    }
+    guard command.isEmpty else { return .command(command) }
+    guard isatty(STDIN_FILENO) == 0 else {
+      throw Failure(
+        .usage, "standard input is a terminal", hint: "pipe something into sluice, name a file with --input, or a command after --")
+    }
+    return .standardInput
+  }
+
+  private func processorCount() -> Int {
+    max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
+  }
+}

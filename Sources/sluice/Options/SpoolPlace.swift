@@ -1,0 +1,17 @@
+import BytePath
+import Endpoints
+
+/// Which folder the spools are in: `--spool-dir`, `SLUICE_SPOOL_DIR`, or `sluice-UID` in `TMPDIR`, else in `/var/tmp`, which outlives a boot.
+struct SpoolPlace {
+  let option: String?
+
+  var path: String {
+    if let option { return expandingHome(option) }
+    if let folder = getenv("SLUICE_SPOOL_DIR"), folder.pointee != 0 { return String(cString: folder) }
+    let parent = getenv("TMPDIR").flatMap { $0.pointee == 0 ? nil : String(cString: $0) } ?? "/var/tmp"
+    return "\(parent)/sluice-\(geteuid())"
+  }
+
+  /// - Throws: `spool`.
+  func open() throws(Failure) -> SpoolDirectory { try SpoolDirectory(path) }
+}

@@ -1,0 +1,77 @@
+import BytePath
+import Synchronization
+
+/// The sole writer of standard error: lines that begin with the program's name, and the progress line between them.
+final class Messages: Sendable {
+  enum Verbosity: Int, Sendable, Comparable {
+    case quiet, normal, verbose
+    static func < (one: Verbosity, other: Verbosity) -> Bool { one.rawValue < other.rawValue }
+  }
+
+  private struct State {
+    var verbosity = Verbosity.normal
+    var progressLine = ""
+  }
+
+  private let state = Mutex(State())
+  private let output = Descriptor(adopting: STDERR_FILENO)
+
+  var verbosity: Verbosity {
+    get { state.withLock { $0.verbosity } }
+    set { state.withLock { $0.verbosity = newValue } }
+  }
+
+  /// What went wrong, and what to do next.
+  func failure(_ failure: Failure) {
+    write("sluice: \(failure.message)\n" + (failure.hint.map { "sluice: hint: \($0)\n" } ?? ""))
+  }
+
+  func warning(_ text: String) {
+    if verbosity >= .normal { write("sluice: warning: \(text)\n") }
+  }
+
+  func note(_ text: String) {
+    if verbosity >= .normal { write("sluice: \(text)\n") }
+  }
+
+  func detail(_ text: String) {
+    if verbosity >= .verbose { write("sluice: \(text)\n") }
+  }
+
+  /// A line of JSON for `--progress json`.
+  func json(_ line: String) {
+    state.withLock { _ in put(line + "\n") }
+  }
+
+  /// Replaces the progress line; an empty text removes it.
+  func progress(_ line: String) {
+    state.withLock { state in
+      guard line != state.progressLine else { return }
+      state.progressLine = line
+      put("\r\u{1b}[K" + line)
+    }
+  }
+
+  private func write(_ lines: String) {
+    state.withLock { state in
+      let isShown = !state.progressLine.isEmpty
+      put((isShown ? "\r\u{1b}[K" : "") + Messages.printable(lines) + state.progressLine)
+    }
+  }
+
+  /// Nobody may be listening any more, and the run goes on all the same.
+  private func put(_ text: String) {
+    try? output.writeAll(text)
+  }
+
+  /// Messages hold names and servers' words. Control characters in them are shown, not obeyed.
+  static func printable(_ text: String) -> String {
+    guard text.unicodeScalars.contains(where: isControl) else { return text }
+    return text.unicodeScalars.map { isControl($0) ? "\\u{\(String($0.value, radix: 16))}" : String($0) }.joined()
+  }
+
+  private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+    (scalar.value < 0x20 && scalar != "\n") || (0x7f...0x9f).contains(scalar.value) || (0x202a...0x202e).contains(scalar.value)
+      || (0x2066...0x2069).contains(scalar.value)
+  }
+}
