@@ -282,6 +282,10 @@ public final class RunningProgram: Sendable {
 /// A program that could not be started.
 public struct ProgramError: Error, CustomStringConvertible {
   public let description: String
+
+  public init(description: String) {
+    self.description = description
+  }
 }
 
 /// The descriptors of a start: those that the child gets, closed here afterwards, and the other ends.
@@ -296,7 +300,7 @@ private struct Ends {
     case .descriptor(let descriptor): return descriptor
     case .closed: return nil
     case .bytes, .pipe, .endless:
-      let pipe = try Pipe()
+      let pipe = try PipeEnds()
       childEnds.append(pipe.read)
       inputWriter = pipe.write
       return pipe.read
@@ -308,7 +312,7 @@ private struct Ends {
     case .closed: return (nil, nil)
     case .descriptor(let descriptor): return (descriptor, nil)
     case .captured:
-      let pipe = try Pipe()
+      let pipe = try PipeEnds()
       childEnds.append(pipe.write)
       return (pipe.write, pipe.read)
     }
@@ -327,7 +331,7 @@ private struct Ends {
 }
 
 /// Both ends of a pipe; whoever makes it closes them.
-public struct Pipe: Sendable {
+public struct PipeEnds: Sendable {
   public let read: Int32
   public let write: Int32
 
