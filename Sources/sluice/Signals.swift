@@ -10,25 +10,29 @@ final class Signals: Sendable {
 
   private let state = Mutex(State())
 
-  /// Blocks the signals in this thread and all later ones, and has one thread wait for them. To be called before any other thread is made:
-  /// a signal would otherwise find one that does not block it.
-  static func blocked() -> Signals {
-    let signals = Signals()
+  /// Blocks the signals in this thread and all later ones. To be called before any other thread is made: a signal would otherwise find one
+  /// that does not block it. A broken pipe becomes an error of the call that meets it.
+  func block() {
     signal(SIGPIPE, SIG_IGN)
+    var set = Signals.waited
+    pthread_sigmask(SIG_BLOCK, &set, nil)
+  }
+
+  /// Takes the signals as they come. Blocks until the process ends.
+  func waitForever() -> Never {
+    var set = Signals.waited
+    while true {
+      var number: Int32 = 0
+      if sigwait(&set, &number) == 0 { received(number) }
+    }
+  }
+
+  private static let waited = {
     var set = sigset_t()
     sigemptyset(&set)
     for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) { sigaddset(&set, number) }
-    pthread_sigmask(SIG_BLOCK, &set, nil)
-    let waited = set
-    startThread {
-      var set = waited
-      while true {
-        var number: Int32 = 0
-        if sigwait(&set, &number) == 0 { signals.received(number) }
-      }
-    }
-    return signals
-  }
+    return set
+  }()
 
   /// The first signal that came.
   var first: Int32? { state.withLock { $0.first } }

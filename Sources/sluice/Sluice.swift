@@ -23,38 +23,48 @@ struct Sluice: AsyncParsableCommand {
 /// A command that ends with an exit status of its own rather than by throwing.
 protocol RunnableCommand: AsyncParsableCommand {
   func execute(_ console: Console) async -> Int32
-  var verbosity: Messages.Verbosity { get throws }
+  var verbosity: Messages.Verbosity { get }
 }
 
 @main
 enum Main {
-  static func main() async {
-    let arguments = Array(CommandLine.arguments.dropFirst())
+  /// Not async: the main thread of an async program waits with all signals open, and the first would end it on the spot. Here it is the one
+  /// that takes them.
+  static func main() {
+    let words = CommandLine.arguments.dropFirst()
+    let arguments = Array(words.prefix { $0 != "--" })
     openMissingDescriptors()
-    if arguments.prefix(while: { $0 != "--" }).contains(where: { $0 == "--version" || $0 == "-V" }) {
+    if arguments.contains(where: { $0 == "--version" || $0 == "-V" }) {
       try? Descriptor(adopting: STDOUT_FILENO).writeAll("sluice \(version)\n")
       exit(0)
     }
-    let signals = Signals.blocked()
-    exit(await run(arguments, signals))
+    let signals = Signals()
+    signals.block()
+    Task.detached { exit(await run(arguments, command: words.dropFirst(arguments.count + 1), signals)) }
+    signals.waitForever()
   }
 
-  private static func run(_ arguments: [String], _ signals: Signals) async -> Int32 {
+  /// The words after `--` are taken off before the parser, which has no room for them behind a list of destinations.
+  private static func run(_ arguments: [String], command words: ArraySlice<String>, _ signals: Signals) async -> Int32 {
     let messages = Messages()
-    let command: any ParsableCommand
+    let command: any RunnableCommand
     do {
       try checkEncoding()
-      command = try Sluice.parseAsRoot(arguments)
+      // What most people look for are the options of the default command.
+      if ["-h", "--help", "help"].contains(arguments.first), arguments.count == 1 { throw CleanExit.helpRequest(Put.self) }
+      var parsed = try Sluice.parseAsRoot(arguments)
+      guard let runnable = parsed as? any RunnableCommand else {
+        // The parser's own help command, whose run throws the text.
+        try parsed.run()
+        return 0
+      }
+      guard words.isEmpty || runnable is Put else { throw ValidationError("only put takes a command after --") }
+      command = runnable
     } catch {
       return report(error, messages)
     }
-    guard let command = command as? any RunnableCommand else { return report(CleanExit.helpRequest(command), messages) }
-    do {
-      messages.verbosity = try command.verbosity
-    } catch {
-      return report(error, messages)
-    }
-    let console = Console(messages: messages, signals: signals)
+    messages.verbosity = command.verbosity
+    let console = Console(messages: messages, signals: signals, command: Array(words))
     let task = Task { await command.execute(console) }
     signals.onFirst { task.cancel() }
     return await task.value
@@ -94,8 +104,10 @@ enum Main {
   }
 }
 
-/// What every command is given: the way to the user, and what signals came.
+/// What every command is given besides its options: the way to the user, what signals came, and the command whose output is the input.
 struct Console: Sendable {
   let messages: Messages
   let signals: Signals
+  /// What stands after `--`.
+  let command: [String]
 }

@@ -3,6 +3,8 @@ import SystemPackage
 
 /// A child process of a run: the command that makes the input, a `--through` filter or a `--check` guard.
 struct Command: Sendable {
+  private static let hasTerminal = (try? Descriptor.open("/dev/tty", O_RDONLY | O_NOCTTY)) != nil
+
   /// What the user wrote, for messages: `the command pg_dump`, `the filter zstd -9`.
   let description: String
   private let executable: Executable
@@ -23,13 +25,16 @@ struct Command: Sendable {
   }
 
   /// Runs the command to its end. Its standard error is the program's own. The descriptors are closed in this process once it has
-  /// started. A cancelled task sends it SIGTERM and, two seconds later, SIGKILL.
+  /// started. A cancelled task sends it, and where it can its children, SIGTERM and, two seconds later, SIGKILL.
   ///
   /// - Returns: nil for success, otherwise how it ended: `exited with status 3`.
   /// - Throws: a failure of kind `input` if it could not be started.
   func run(input: Descriptor?, output: Descriptor?) async throws(Failure) -> String? {
     var options = PlatformOptions()
-    options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: .seconds(2))]
+    // With a terminal the child must stay in the foreground group: it may ask for a password, and Ctrl-C reaches it and its children there.
+    // Without one (cron, systemd, CI) it leads a group of its own, so that all of its children can be ended.
+    if !Command.hasTerminal { options.processGroupID = 0 }
+    options.teardownSequence = [.gracefulShutDown(toProcessGroup: !Command.hasTerminal, allowedDurationToNextStep: .seconds(2))]
     let status: TerminationStatus
     do {
       status = try await run(options, input: input, output: output)

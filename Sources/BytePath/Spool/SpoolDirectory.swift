@@ -64,7 +64,7 @@ public final class SpoolDirectory: Sendable {
 
   /// Held while a spool is made or unfinished ones are removed, so that a new spool is not taken for a dead one before it has its lock.
   func lockDirectory() throws(SystemError) -> Descriptor {
-    let lock = try descriptor.openChild(".lock", O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+    let lock = try descriptor.openChild(".", O_RDONLY | O_DIRECTORY)
     while flock(lock.raw, LOCK_EX) != 0 {
       guard errno == EINTR else { throw SystemError("flock", errno) }
     }

@@ -52,14 +52,16 @@ public struct AList: Endpoint {
 
   public func put(_ payload: Payload, to path: String, _ attributes: Attributes, _ meter: Meter) async throws(Failure) -> Receipt {
     let existing = try await entryBeforePut(path)
-    if let existing { try refuse(existing, path, attributes.existing) }
+    // What a broken connection left of an attempt before this one is no object to be kept.
+    let isOwnRest = existing != nil && api.hasBegun(path)
+    if let existing { try refuse(existing, path, isOwnRest ? .overwrite : attributes.existing) } else { api.begin(path) }
     let isTask = attributes.has("as-task") && payload.length > 0
     if attributes.has("as-task"), !isTask { warn("an empty object is not sent as a task, which OpenList always fails") }
     var headers: [(name: String, value: String)] = [("File-Path", FilePathHeader.encoded(path))]
     if let type = attributes.contentType { headers.append(("Content-Type", type)) }
     if let modified = attributes.modified { headers.append(("Last-Modified", String(modified))) }
     // The server then guards against what appeared since the look: a put onto a folder can delete it with all that is in it.
-    if existing == nil || attributes.existing == .refuse { headers.append(("Overwrite", "false")) }
+    if existing == nil || (attributes.existing == .refuse && !isOwnRest) { headers.append(("Overwrite", "false")) }
     if isTask { headers.append(("As-Task", "true")) }
     for (name, value) in try await hashes(of: payload, for: path) { headers.append((name, value)) }
 

@@ -33,6 +33,8 @@ final class AListAPI: Sendable {
     /// One fresh login is made when a token has expired, and none after a refusal: five failures lock the address.
     var mayLogIn = true
     var provider: (folder: String, name: String?)?
+    /// Names that were free when a put to them began: what is there later may be what a connection that broke left of it.
+    var begun: Set<String> = []
   }
 
   private let base: BaseURL
@@ -93,6 +95,16 @@ final class AListAPI: Sendable {
     let mayUpload = user.permission.map { $0 & 0b1000 != 0 || data["write_content_bypass"]?.bool == true } ?? true
     // OpenList's `write` says only that no rule shuts the user out (server/handles/fsread.go); AList's that the user may upload.
     return mayUpload && data["write"]?.bool != false
+  }
+
+  /// Notes that a put begins to a name that is free.
+  func begin(_ path: String) {
+    _ = session.withLock { $0.begun.insert(path) }
+  }
+
+  /// True if a put to this name began when it was free.
+  func hasBegun(_ path: String) -> Bool {
+    session.withLock { $0.begun.contains(path) }
   }
 
   /// The driver of the storage that holds `folder`, or will.

@@ -22,9 +22,11 @@ struct HTTPBodyPieces: AsyncSequence, Sendable {
   let body: HTTPBody
   let state: ExchangeState
   let rateLimit: Int64?
+  /// The connection's.
+  let eventLoop: any EventLoop
 
   func makeAsyncIterator() -> Iterator {
-    Iterator(body: body, state: state, pace: rateLimit.map { Pace(bytesPerSecond: $0) })
+    Iterator(body: body, state: state, pace: rateLimit.map { Pace(bytesPerSecond: $0) }, eventLoop: eventLoop)
   }
 
   struct Iterator: AsyncIteratorProtocol {
@@ -35,19 +37,26 @@ struct HTTPBodyPieces: AsyncSequence, Sendable {
     let body: HTTPBody
     let state: ExchangeState
     var pace: Pace?
+    let eventLoop: any EventLoop
     private var stage = Stage.prefix
     private var offset: Int64 = 0
     private var handedOver: Int64 = 0
     private var pieceSize = PieceSize()
+    /// Used in turn, so that the memory of a piece that has been written out serves again. What is still being written keeps its own.
+    private var buffers = [ByteBuffer](repeating: ByteBuffer(), count: 3)
+    private var turn = 0
 
-    init(body: HTTPBody, state: ExchangeState, pace: Pace?) {
+    init(body: HTTPBody, state: ExchangeState, pace: Pace?, eventLoop: any EventLoop) {
       self.body = body
       self.state = state
       self.pace = pace
+      self.eventLoop = eventLoop
     }
 
     mutating func next() async throws -> ByteBuffer? {
-      // Whoever asks for a piece has passed on the ones before.
+      // The client queues pieces for the event loop and asks for more as long as the connection takes them, so on a fast connection a reader
+      // that is faster than the loop would fill the memory. This waits until the loop has come to the end of its queue.
+      try await eventLoop.submit {}.get()
       body.meter?.setSent(offset)
       pieceSize.adapt()
       let piece = try await nextPiece()
@@ -76,15 +85,16 @@ struct HTTPBodyPieces: AsyncSequence, Sendable {
 
     private mutating func piece(of payload: Payload) async throws -> ByteBuffer {
       let size = Int(Swift.min(payload.length - offset, Int64(pace?.pieceSize ?? pieceSize.bytes)))
-      try await pace?.wait(for: size)
-      var buffer = ByteBufferAllocator().buffer(capacity: size)
-      try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { space in
+      if let delay = pace?.delay(of: size) { try await Task.sleep(for: delay) }
+      turn = (turn + 1) % buffers.count
+      buffers[turn].clear(minimumCapacity: size)
+      try buffers[turn].writeWithUnsafeMutableBytes(minimumWritableBytes: size) { space in
         try payload.read(into: UnsafeMutableRawBufferPointer(rebasing: space[..<size]), at: offset)
       }
       offset += Int64(size)
       // Asked before the last bytes go, so that an object that is not what it was never arrives whole.
       if offset == payload.length { try payload.checkUnchanged() }
-      return buffer
+      return buffers[turn]
     }
   }
 }
@@ -99,31 +109,10 @@ private struct PieceSize {
   mutating func adapt() {
     let now = ContinuousClock.now
     if let last {
-      if now - last < .milliseconds(50) { bytes = min(bytes * 2, 1 << 20) }
+      if now - last < .milliseconds(50) { bytes = min(bytes * 2, 512 * 1024) }
       if now - last > .seconds(1) { bytes = max(bytes / 2, 16 * 1024) }
     }
     last = now
-  }
-}
-
-/// Keeps a stream below a rate.
-struct Pace {
-  /// Small enough that a slow rate is smooth: a tenth of a second's bytes, 1 KiB to 256 KiB.
-  let pieceSize: Int
-  private let bytesPerSecond: Int64
-  private let start = ContinuousClock.now
-  private var count: Int64 = 0
-
-  init(bytesPerSecond: Int64) {
-    self.bytesPerSecond = bytesPerSecond
-    pieceSize = Int(min(max(bytesPerSecond / 10, 1024), 256 * 1024))
-  }
-
-  /// Waits until `bytes` more may go.
-  mutating func wait(for bytes: Int) async throws {
-    let due = start + .microseconds(Int64(Double(count) / Double(bytesPerSecond) * 1_000_000))
-    count += Int64(bytes)
-    try await Task.sleep(until: due)
   }
 }
 

@@ -5,7 +5,11 @@ public import BytePath
 public struct LocalFile: Endpoint {
   public static let kind = EndpointKind(name: "file", schemes: [])
 
-  public init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {}
+  private let rateLimit: Int64?
+
+  public init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
+    rateLimit = context.http.rateLimit
+  }
 
   public func objectPath(_ text: String) throws(Failure) -> String {
     guard !text.isEmpty, !text.hasSuffix("/"), text != ".", text != "..", !text.hasSuffix("/."), !text.hasSuffix("/..") else {
@@ -34,7 +38,7 @@ public struct LocalFile: Endpoint {
     let target = try LocalTarget(path)
     try target.checkExisting(attributes.existing)
     try await onThread { (isCancelled) throws(Failure) in
-      try target.write(payload, attributes, meter, isCancelled)
+      try target.write(payload, attributes, pace: rateLimit.map { Pace(bytesPerSecond: $0) }, meter, isCancelled)
     }
     return Receipt()
   }

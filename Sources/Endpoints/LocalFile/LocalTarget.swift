@@ -45,7 +45,7 @@ struct LocalTarget: Sendable {
   }
 
   /// Writes the payload beside the target and puts it in place. Blocks.
-  func write(_ payload: Payload, _ attributes: Attributes, _ meter: Meter, _ isCancelled: CancelFlag) throws(Failure) {
+  func write(_ payload: Payload, _ attributes: Attributes, pace: Pace?, _ meter: Meter, _ isCancelled: CancelFlag) throws(Failure) {
     let temporary = "\(directory)/.sluice-\(UInt64.random(in: .min ... .max))"
     do throws(Failure) {
       let file: Descriptor
@@ -55,7 +55,7 @@ struct LocalTarget: Sendable {
         let hint = error.code == ENOENT ? "make the directory first: sluice mkdir \(directory)" : nil
         throw Failure(.rejected, "cannot write in \(directory): \(error.words)", hint: hint)
       }
-      try copy(payload, to: file, meter, isCancelled)
+      try copy(payload, to: file, pace, meter, isCancelled)
       do throws(SystemError) {
         try finish(file, attributes)
         try place(temporary, attributes.existing)
@@ -69,13 +69,15 @@ struct LocalTarget: Sendable {
     }
   }
 
-  private func copy(_ payload: Payload, to file: Descriptor, _ meter: Meter, _ isCancelled: CancelFlag) throws(Failure) {
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+  private func copy(_ payload: Payload, to file: Descriptor, _ pace: Pace?, _ meter: Meter, _ isCancelled: CancelFlag) throws(Failure) {
+    var pace = pace
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: pace?.pieceSize ?? 1 << 20, alignment: 4096)
     defer { buffer.deallocate() }
     var offset: Int64 = 0
     while offset < payload.length {
       if isCancelled.isSet { throw .interrupted }
       let count = try payload.read(into: buffer, at: offset)
+      if let delay = pace?.delay(of: count), delay > .zero { usleep(UInt32(min(delay.nanoseconds / 1000, 1_000_000))) }
       do throws(SystemError) {
         try file.writeAll(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
       } catch {

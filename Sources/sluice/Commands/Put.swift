@@ -10,6 +10,8 @@ struct Put: RunnableCommand {
     discussion: """
       DEST is alist+http://HOST:PORT/PATH, siyuan+http://HOST:PORT/data/…, a local path, or NAME:PATH of a remote in the config file.
       A command's output is uploaded only when the command exits 0.
+
+      Other commands: sluice mkdir, check, held, endpoints; each has a --help of its own.
       """)
 
   @OptionGroup var input: InputOptions
@@ -35,14 +37,11 @@ struct Put: RunnableCommand {
   var dryRun = false
   @OptionGroup var transfer: TransferOptions
   @Argument(help: ArgumentHelp("Where to upload to.", valueName: "dest"))
-  var destinations: [String] = []
-  @Argument(parsing: .postTerminator, help: ArgumentHelp("A command whose output is uploaded.", valueName: "command"))
-  var command: [String] = []
+  var destinations: [String]
 
   var verbosity: Messages.Verbosity { transfer.verbosity }
 
   func validate() throws {
-    guard !destinations.isEmpty else { throw ValidationError("there is no destination") }
     let options = transfer.optionValues
     if options["wait"] != nil, options["as-task"] == nil { throw ValidationError("-o wait has no effect without -o as-task") }
     if verify, options["as-task"] != nil, options["wait"] == nil {

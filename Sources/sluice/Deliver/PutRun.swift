@@ -18,7 +18,7 @@ struct PutRun: Sendable {
     self.console = console
     let messages = console.messages
     self.messages = messages
-    plan = try put.input.plan(command: put.command) { messages.warning($0) }
+    plan = try put.input.plan(command: console.command) { messages.warning($0) }
     attributes = Attributes(
       contentType: put.contentType ?? (put.input.gzip && put.input.through.isEmpty ? "application/gzip" : nil),
       modified: put.mtime?.milliseconds, existing: put.noClobber ? .refuse : .overwrite, options: put.transfer.optionValues)
