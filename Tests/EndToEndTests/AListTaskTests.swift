@@ -23,7 +23,7 @@ struct AListTaskTests {
     let server = try await box.loopback("--flavor", flavor, "--task-delay", "700")
     let result = try await box.sluice("-o", "as-task", "-o", "wait", server.alist("/x"), input: bytes).success()
     #expect(result["task"]["state"].int == 2)
-    #expect(try contents(server.alistFile("/x")) == bytes)
+    try expectSame(contents(server.alistFile("/x")), bytes)
     let polls = try server.log().filter { $0["path"].text?.hasSuffix("/upload/info") == true }
     #expect(!polls.isEmpty)
     #expect(polls.allSatisfy { $0["method"].text == "POST" })

@@ -46,7 +46,7 @@ struct AListTests {
     let server = try await box.loopback()
     try write(Array("a longer old content".utf8), to: server.alistFile("/x"))
     try await box.sluice(server.alist("/x"), input: bytes).success()
-    #expect(try contents(server.alistFile("/x")) == bytes)
+    try expectSame(contents(server.alistFile("/x")), bytes)
     #expect(try await server.puts()[0]["headers"]["overwrite"] == .null)
   }
 
@@ -78,11 +78,11 @@ struct AListTests {
     try run.failure(73, "rejected")
     #expect(run.duration < .seconds(20))
     #expect(try server.log("/api/fs/put").isEmpty)
-    #expect(try contents(server.alistFile("/folder/inside")) == Array("precious".utf8))
+    try expectSame(contents(server.alistFile("/folder/inside")), Array("precious".utf8))
     // Nor without the preflight.
     let blind = try await box.sluice("--no-preflight", "--retries", "0", server.alist("/folder"), input: bytes)
     try blind.failure(73, "rejected")
-    #expect(try contents(server.alistFile("/folder/inside")) == Array("precious".utf8))
+    try expectSame(contents(server.alistFile("/folder/inside")), Array("precious".utf8))
   }
 
   @Test("a folder that appears while the input is read is not deleted by the put", arguments: ["openlist", "alist"])
@@ -94,7 +94,7 @@ struct AListTests {
     try write(Array("precious".utf8), to: server.alistFile("/late/inside"))
     running.closeInput()
     try await running.finish().failure(73, "rejected")
-    #expect(try contents(server.alistFile("/late/inside")) == Array("precious".utf8))
+    try expectSame(contents(server.alistFile("/late/inside")), Array("precious".utf8))
   }
 
   @Test("--no-clobber refuses an object that is there, before the input is read")
@@ -104,7 +104,7 @@ struct AListTests {
     let run = try await box.sluice("--no-clobber", server.alist("/x"), input: .endless)
     try run.failure(73, "exists")
     #expect(run.duration < .seconds(20))
-    #expect(try contents(server.alistFile("/x")) == Array("old".utf8))
+    try expectSame(contents(server.alistFile("/x")), Array("old".utf8))
     try await box.sluice("--no-clobber", server.alist("/y"), input: bytes).success()
   }
 
@@ -117,7 +117,7 @@ struct AListTests {
     try write(Array("mine".utf8), to: server.alistFile("/x"))
     running.closeInput()
     try await running.finish().failure(73, "exists")
-    #expect(try contents(server.alistFile("/x")) == Array("mine".utf8))
+    try expectSame(contents(server.alistFile("/x")), Array("mine".utf8))
   }
 
   @Test("mkdir makes the folder and its parents, and an existing one is a success")
@@ -162,7 +162,7 @@ struct AListTests {
       "SLUICE_REMOTE_NAS_TYPE": "alist", "SLUICE_REMOTE_NAS_URL": server.url + "/alist/", "SLUICE_REMOTE_NAS_TOKEN": Loopback.token,
     ]
     try await box.sluice("nas:/dir/x", input: bytes, environment: environment).success()
-    #expect(try contents(server.alistFile("/dir/x")) == bytes)
+    try expectSame(contents(server.alistFile("/dir/x")), bytes)
     // Without the sub-path it is a start page, and that is said.
     try await box.sluice("--retries", "0", server.alist("/y"), input: bytes).failure(76, "protocol")
   }

@@ -12,14 +12,14 @@ struct FilterTests {
     var generator = SeededGenerator(1)
     let bytes = generator.bytes(1_500_000)
     let result = try await box.sluice("--through", "cat", "./out", input: bytes).success()
-    #expect(try contents("\(box.work)/out") == bytes)
+    try expectSame(contents("\(box.work)/out"), bytes)
     #expect(result["input_bytes"].int == bytes.count)
   }
 
   @Test("filters follow each other in the order given")
   func order() async throws {
     let result = try await box.sluice("--through", "tr a b", "--through", "sed s/b/cc/", "./out", input: Array("a\n".utf8)).success()
-    #expect(try contents("\(box.work)/out") == Array("cc\n".utf8))
+    try expectSame(contents("\(box.work)/out"), Array("cc\n".utf8))
     #expect(result["input_bytes"].int == 2)
     #expect(result["bytes"].int == 3)
   }
@@ -29,7 +29,7 @@ struct FilterTests {
     var generator = SeededGenerator(2)
     let bytes = generator.text(400_000)
     try await box.sluice("-z", "--through", "gunzip -c", "./out", input: bytes).success()
-    #expect(try contents("\(box.work)/out") == bytes)
+    try expectSame(contents("\(box.work)/out"), bytes)
   }
 
   @Test(
@@ -55,7 +55,7 @@ struct FilterTests {
   @Test("a filter that is content with the beginning gives a whole object", arguments: [100, 1_000_000])
   func headFilter(size: Int) async throws {
     try await box.sluice("--through", "head -c 10", "./out", input: [UInt8](repeating: 65, count: size)).success()
-    #expect(try contents("\(box.work)/out") == [UInt8](repeating: 65, count: 10))
+    try expectSame(contents("\(box.work)/out"), [UInt8](repeating: 65, count: 10))
   }
 
   @Test("a check that accepts lets the object through, and reads the input as it came")
@@ -63,7 +63,7 @@ struct FilterTests {
     var generator = SeededGenerator(3)
     let bytes = generator.bytes(900_000)
     try await box.sluice("-z", "--check", "cat > seen", "./out", input: bytes).success()
-    #expect(try contents("\(box.work)/seen") == bytes)
+    try expectSame(contents("\(box.work)/seen"), bytes)
   }
 
   @Test("a check that refuses uploads nothing, and is named", arguments: [["false"], ["true", "cat >/dev/null; exit 4"], ["kill -9 $$"]])
@@ -81,7 +81,7 @@ struct FilterTests {
   func checkEndsEarly(check: String) async throws {
     let bytes = [UInt8](repeating: 66, count: 3_000_000)
     try await box.sluice("--check", check, "--check", "wc -c > count", "./out", input: bytes).success()
-    #expect(try contents("\(box.work)/out") == bytes)
+    try expectSame(contents("\(box.work)/out"), bytes)
     #expect(String(decoding: try contents("\(box.work)/count"), as: UTF8.self).contains("3000000"))
   }
 
@@ -121,10 +121,10 @@ struct FilterTests {
     let bytes = generator.bytes(1_000_000)
     let run = try await box.sluice("-z", "--tee", "--result", "result", "./out", input: bytes)
     #expect(run.exit == 0, "\(run.errorText)")
-    #expect(run.output == bytes)
+    expectSame(run.output, bytes)
     let results = try resultLines(String(decoding: contents("\(box.work)/result"), as: UTF8.self))
     #expect(results.map { $0["ok"] } == [.bool(true)])
-    #expect(try await gunzipped(contents("\(box.work)/out")) == bytes)
+    try await expectSame(gunzipped(contents("\(box.work)/out")), bytes)
   }
 
   @Test("a reader of the copy that goes away does not stop the upload")
@@ -138,7 +138,7 @@ struct FilterTests {
     close(pipe.write)
     let run = await running.finish()
     #expect(run.exit == 0, "\(run.summary)")
-    #expect(try contents("\(box.work)/out") == bytes)
+    try expectSame(contents("\(box.work)/out"), bytes)
   }
 
   @Test("--result writes the result there instead")

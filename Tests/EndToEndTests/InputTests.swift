@@ -12,7 +12,7 @@ struct InputTests {
     var generator = SeededGenerator(1)
     let bytes = generator.bytes(300_000)
     let result = try await box.sluice("./out", input: bytes).success()
-    #expect(try contents("\(box.work)/out") == bytes)
+    try expectSame(contents("\(box.work)/out"), bytes)
     #expect(result["input_bytes"].int == bytes.count)
     #expect(result["bytes"].int == bytes.count)
     #expect(result["gzip"].bool == false)
@@ -36,7 +36,7 @@ struct InputTests {
   func redirect() async throws {
     let file = try box.file("in", "from a file")
     try await box.sluice("./out", input: .file(file)).success()
-    #expect(try contents("\(box.work)/out") == Array("from a file".utf8))
+    try expectSame(contents("\(box.work)/out"), Array("from a file".utf8))
   }
 
   @Test("what comes in little by little is stored whole")
@@ -45,7 +45,7 @@ struct InputTests {
     for word in ["a", "bc", "def", "\n"] { await running.write(Array(word.utf8)) }
     running.closeInput()
     try await running.finish().success()
-    #expect(try contents("\(box.work)/out") == Array("abcdef\n".utf8))
+    try expectSame(contents("\(box.work)/out"), Array("abcdef\n".utf8))
   }
 
   @Test("a regular file is sent from where it lies: nothing comes into the spool")
@@ -56,7 +56,7 @@ struct InputTests {
     // The spool can't be made, so the run shows that none is needed.
     let result = try await box.sluice(
       "--input", file, "./out", environment: ["SLUICE_SPOOL_DIR": "/proc/no-spool"]).success()
-    #expect(try contents("\(box.work)/out") == bytes)
+    try expectSame(contents("\(box.work)/out"), bytes)
     #expect(result["sha256"].text == (try await sha256(bytes)))
     #expect(result["input_bytes"].int == bytes.count)
   }
@@ -80,14 +80,14 @@ struct InputTests {
     let writer = try await box.shell("(echo one; echo two) > fifo")
     #expect(writer.exit == 0)
     try await running.finish().success()
-    #expect(try contents("\(box.work)/out") == Array("one\ntwo\n".utf8))
+    try expectSame(contents("\(box.work)/out"), Array("one\ntwo\n".utf8))
   }
 
   @Test("a command's output is the input, its arguments whole")
   func command() async throws {
     let run = try await box.sluice("./out", "--", "printf", "%s|%s|%s", "a b", "", "c'd\"e $HOME")
     try run.success()
-    #expect(try contents("\(box.work)/out") == Array("a b||c'd\"e $HOME".utf8))
+    try expectSame(contents("\(box.work)/out"), Array("a b||c'd\"e $HOME".utf8))
   }
 
   @Test("a command that fails after some output uploads nothing")

@@ -12,7 +12,7 @@ struct LocalFileTests {
   func paths(path: String) async throws {
     let destination = path.replacingOccurrences(of: "ABSOLUTE", with: "\(box.work)/out")
     let result = try await box.sluice(destination, input: bytes).success()
-    #expect(try contents("\(box.work)/out") == bytes)
+    try expectSame(contents("\(box.work)/out"), bytes)
     #expect(names(in: box.work) == ["out"])
     #expect(result["endpoint"].text == "file")
   }
@@ -22,7 +22,7 @@ struct LocalFileTests {
     let file = try box.file("out", "old", mode: 0o640)
     let handle = try #require(FileHandle(forReadingAtPath: file))
     try await box.sluice("./out", input: bytes).success()
-    #expect(try contents(file) == bytes)
+    try expectSame(contents(file), bytes)
     // Whoever had it open reads the old one: it was not written into.
     #expect(try handle.readToEnd() == Data("old".utf8))
     #expect(mode(file) == 0o640)
@@ -41,7 +41,7 @@ struct LocalFileTests {
     try box.file("real", "old")
     try FileManager.default.createSymbolicLink(atPath: "\(box.work)/out", withDestinationPath: "real")
     try await box.sluice("./out", input: bytes).success()
-    #expect(try contents("\(box.work)/real") == bytes)
+    try expectSame(contents("\(box.work)/real"), bytes)
     #expect(try FileManager.default.destinationOfSymbolicLink(atPath: "\(box.work)/out") == "real")
   }
 
@@ -62,7 +62,7 @@ struct LocalFileTests {
     let run = try await box.sluice("--no-clobber", "./out", input: .endless)
     try run.failure(73, "exists")
     #expect(run.duration < .seconds(20))
-    #expect(try contents("\(box.work)/out") == Array("old".utf8))
+    try expectSame(contents("\(box.work)/out"), Array("old".utf8))
   }
 
   @Test("--no-clobber keeps what appears while the input is read")
@@ -73,7 +73,7 @@ struct LocalFileTests {
     try box.file("out", "mine")
     running.closeInput()
     try await running.finish().failure(73, "exists")
-    #expect(try contents("\(box.work)/out") == Array("mine".utf8))
+    try expectSame(contents("\(box.work)/out"), Array("mine".utf8))
     #expect(names(in: box.work) == ["out"])
   }
 
@@ -136,7 +136,7 @@ struct LocalFileTests {
       #expect(run.exit == 73 || run.exit == 74, "\(run.summary)")
       #expect(run.errorText.lowercased().contains("no space"))
       #expect(names(in: disk) == ["out"])
-      #expect(try contents("\(disk)/out") == Array("old".utf8))
+      try expectSame(contents("\(disk)/out"), Array("old".utf8))
     }
   }
 
@@ -163,7 +163,7 @@ struct LocalFileTests {
     let run = try await box.start(box.client(options + ["--input", file, file])).finish()
     try run.success()
     let stored = try contents(file)
-    #expect(try await (options.isEmpty ? stored : gunzipped(stored)) == Array("itself".utf8))
+    try await expectSame((options.isEmpty ? stored : gunzipped(stored)), Array("itself".utf8))
   }
 
   @Test("what names no file is a usage error", arguments: ["./", "file:", "../", "/", "~/", "file:dir/", "./.", "./.."])

@@ -67,7 +67,7 @@ struct NameTests {
     let server = try await box.loopback()
     try write(Array("old".utf8), to: server.siyuanFile("/data/photo (1).png"))
     try await box.sluice(server.siyuan("/data/photo (1).png"), input: Array("new".utf8)).success()
-    #expect(try contents(server.siyuanFile("/data/photo (1).png")) == Array("new".utf8))
+    try expectSame(contents(server.siyuanFile("/data/photo (1).png")), Array("new".utf8))
   }
 
   @Test("parents of a SiYuan path may have any name")

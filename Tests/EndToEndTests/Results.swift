@@ -148,3 +148,13 @@ struct ResultSchema: Sendable {
     }
   }
 }
+
+/// Expects the same bytes. `#expect` itself would look for the shortest way from one to the other, which takes minutes for a megabyte.
+func expectSame(_ stored: [UInt8], _ expected: [UInt8], _ comment: String = "", location: SourceLocation = #_sourceLocation) {
+  guard stored != expected else { return }
+  let place = zip(stored, expected).enumerated().first { $1.0 != $1.1 }?.offset ?? min(stored.count, expected.count)
+  let excerpt = { (bytes: [UInt8]) in String(decoding: bytes[place...].prefix(60), as: UTF8.self).debugDescription }
+  Issue.record(
+    "\(comment) \(stored.count) bytes instead of \(expected.count), not the same from \(place) on: \(excerpt(stored)) instead of \(excerpt(expected))",
+    sourceLocation: location)
+}
