@@ -189,12 +189,11 @@ public final class RunningProgram: Sendable {
     // A child that was left behind could hold the pipes open for ever.
     let patience = ContinuousClock.now + .seconds(5)
     var leftChild = false
-    while state.withLock({ $0.openStreams }) > 0 {
+    while !leftChild, state.withLock({ $0.openStreams }) > 0 {
       usleep(1000)
-      guard !leftChild, ContinuousClock.now > patience else { continue }
-      leftChild = true
-      kill(-pid, SIGKILL)
+      leftChild = ContinuousClock.now > patience
     }
+    kill(-pid, SIGKILL)
     closeInput()
     let signal = status & 0x7f
     let (finished, waiting) = state.withLock { state in

@@ -78,7 +78,9 @@ public final class Sandbox: Sendable {
   }
 
   /// Starts a server that is stopped with the test.
-  public func loopback(_ options: String...) async throws -> Loopback {
+  public func loopback(_ options: String...) async throws -> Loopback { try await loopback(options) }
+
+  public func loopback(_ options: [String]) async throws -> Loopback {
     let number = servers.withLock { $0.count }
     let server = try await Loopback(in: "\(path)/server\(number)", options)
     servers.withLock { $0.append(server) }
