@@ -29,7 +29,8 @@ public struct FillPlan: Sendable {
 /// A regular file that nothing is done to is not copied: it is the object where it lies.
 ///
 /// - Throws: `input`, `spool` or `interrupted` (the task was cancelled); nothing stays in the spool then.
-public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failure) -> SpoolDirectory, _ meter: Meter) async throws(Failure) -> Payload
+public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failure) -> SpoolDirectory, _ meter: Meter) async throws(Failure)
+  -> Payload
 {
   if case .path(let path) = plan.input, plan.isPlain {
     let file = try openInputFile(path)

@@ -25,7 +25,8 @@ public enum Destination: Sendable {
     } else if let colon = text.firstIndex(of: ":"), Destination.isName(text[..<colon]) {
       self = .named(String(text[..<colon]), path: String(text[text.index(after: colon)...]))
     } else {
-      throw Failure(.usage, "\(text) is no destination", hint: "for a file write ./\(text); for a server a URL such as alist+http://HOST:PORT/PATH")
+      throw Failure(
+        .usage, "\(text) is no destination", hint: "for a file write ./\(text); for a server a URL such as alist+http://HOST:PORT/PATH")
     }
   }
 
@@ -88,7 +89,8 @@ public enum URLText {
         continue
       }
       let digits = rest.prefix(2)
-      guard digits.count == 2, let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 16), digits.first != UInt8(ascii: "+") else {
+      guard digits.count == 2, let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 16), digits.first != UInt8(ascii: "+")
+      else {
         throw Failure(
           .usage, "%\(String(decoding: digits, as: UTF8.self)) in \(text) is no percent escape", hint: "write a literal % in a URL as %25")
       }

@@ -46,7 +46,8 @@ final class Block: @unchecked Sendable {
   func prime(with previous: Block) {
     dictionaryCount = min(previous.inputCount, dictionarySpace.count)
     let tail = previous.input[(previous.inputCount - dictionaryCount)..<previous.inputCount]
-    UnsafeMutableRawBufferPointer(rebasing: dictionarySpace.suffix(dictionaryCount)).copyMemory(from: UnsafeRawBufferPointer(rebasing: tail))
+    UnsafeMutableRawBufferPointer(rebasing: dictionarySpace.suffix(dictionaryCount)).copyMemory(
+      from: UnsafeRawBufferPointer(rebasing: tail))
   }
 
   /// Forgets what an earlier use left.

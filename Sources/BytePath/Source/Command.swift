@@ -52,7 +52,8 @@ struct Command: Sendable {
 
   private func run(_ options: PlatformOptions, input: Descriptor?, output: Descriptor?) async throws -> TerminationStatus {
     // Without a descriptor of its own a child gets ours: a command may ask a question, a guard may print.
-    let source: FileDescriptorInput = input.map { .fileDescriptor(FileDescriptor(rawValue: $0.raw), closeAfterSpawningProcess: false) } ?? .currentStandardInput
+    let source: FileDescriptorInput =
+      input.map { .fileDescriptor(FileDescriptor(rawValue: $0.raw), closeAfterSpawningProcess: false) } ?? .currentStandardInput
     let target: FileDescriptorOutput =
       output.map { .fileDescriptor(FileDescriptor(rawValue: $0.raw), closeAfterSpawningProcess: false) } ?? .currentStandardError
     return try await Subprocess.run(

@@ -43,7 +43,8 @@ struct HTTPAnswer: Sendable {
     case 403: failure = Failure(.auth, "\(server) gives no permission (HTTP 403)")
     case 407: failure = Failure(.auth, "the proxy wants credentials (HTTP 407)", hint: "put them into the proxy's URL")
     case 404, 405:
-      failure = Failure(.protocol, "\(server) does not know this call (HTTP \(status))", hint: "check the address, and the sub-path if there is one")
+      failure = Failure(
+        .protocol, "\(server) does not know this call (HTTP \(status))", hint: "check the address, and the sub-path if there is one")
     case 408, 425, 429: failure = Failure(.server, "\(server) asks to try again later (HTTP \(status))", retryable: true)
     case 411: failure = Failure(.rejected, "\(server) wants a Content-Length, and a proxy on the way may have removed it (HTTP 411)")
     case 413: failure = Failure(.rejected, "the object is too large for \(server) or a proxy before it (HTTP 413)")

@@ -20,9 +20,7 @@ enum HTTPErrorText {
     case is CancellationError: return .interrupted
     case let error as NIOConnectionError: return connectionFailure(error, server)
     case let error as HTTPClientError: return clientFailure(error, server)
-    case let error as IOError:
-      let words = SystemError("socket", error.errnoCode).words
-      return Failure(.unreachable, "the connection to \(server) was lost: \(words)", retryable: true)
+    case let error as IOError: return socketFailure(error, server)
     case let error as NIOSSLError: return tlsFailure("\(error)", server)
     case let error as BoringSSLError: return tlsFailure("\(error)", server)
     case is NIOSSLExtraError:
@@ -40,14 +38,20 @@ enum HTTPErrorText {
     guard let last = error.connectionErrors.last else {
       return Failure(.unreachable, "cannot find the host \(error.host)", hint: "check its name", retryable: true)
     }
-    if let error = last.error as? IOError {
-      let words = SystemError("connect", error.errnoCode).words
-      return Failure(.unreachable, "cannot connect to \(server): \(words)", hint: "is the server running there?", retryable: true)
-    }
+    if let error = last.error as? IOError { return socketFailure(error, server) }
     if let error = last.error as? ChannelError, case .connectTimeout = error {
       return Failure(.timeout, "no connection to \(server) in time", retryable: true)
     }
     return Failure(.unreachable, "cannot connect to \(server): \(last.error)", retryable: true)
+  }
+
+  private static func socketFailure(_ error: IOError, _ server: String) -> Failure {
+    let words = SystemError("socket", error.errnoCode).words
+    // These come before there is a connection; with an address instead of a name they come without a `NIOConnectionError` around them.
+    if [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EADDRNOTAVAIL].contains(error.errnoCode) {
+      return Failure(.unreachable, "cannot connect to \(server): \(words)", hint: "is the server running there?", retryable: true)
+    }
+    return Failure(.unreachable, "the connection to \(server) was lost: \(words)", retryable: true)
   }
 
   private static func clientFailure(_ error: HTTPClientError, _ server: String) -> Failure {

@@ -134,7 +134,8 @@ final class HTTPTransport: Sendable {
     for (name, value) in request.headers { message.headers.add(name: name, value: value) }
     if request.body.length > 0 {
       message.body = .stream(
-        HTTPBodyPieces(body: request.body, state: state, rateLimit: request.isUpload ? settings.rateLimit : nil,
+        HTTPBodyPieces(
+          body: request.body, state: state, rateLimit: request.isUpload ? settings.rateLimit : nil,
           eventLoop: HTTPTransport.eventLoop.any()),
         length: .known(request.body.length))
     }

@@ -72,7 +72,8 @@ public struct SiYuan: Endpoint {
     form.addField("isDir", "false")
     form.addField("modTime", String(attributes.modified ?? millisecondsNow()))
     let body = form.body(
-      file: path.split(separator: "/").last.map(String.init) ?? path, type: attributes.contentType ?? "application/octet-stream", payload, meter)
+      file: path.split(separator: "/").last.map(String.init) ?? path, type: attributes.contentType ?? "application/octet-stream", payload,
+      meter)
     let answer = try await api.putFile(form, body, path)
     return Receipt(httpStatus: answer.status, response: answer.report)
   }

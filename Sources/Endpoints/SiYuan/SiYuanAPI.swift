@@ -145,7 +145,8 @@ final class SiYuanAPI: Sendable {
       return answer.withEvidence(Failure(.server, "the upload of \(words) arrived cut", retryable: true))
     case -1 where message.contains("read-only mode"):
       return answer.withEvidence(Failure(.rejected, "SiYuan refuses \(words)"))
-    case -1 where ["no space", "quota", "not a directory", "file exists", "permission denied", "name too long"].contains(where: message.contains):
+    case -1
+    where ["no space", "quota", "not a directory", "file exists", "permission denied", "name too long"].contains(where: message.contains):
       return answer.withEvidence(Failure(.rejected, "SiYuan cannot store \(words)"))
     case -1, 500: return answer.withEvidence(Failure(.server, "SiYuan failed with \(words)", retryable: true))
     default: return answer.withEvidence(Failure(.rejected, "SiYuan refuses \(words)"))

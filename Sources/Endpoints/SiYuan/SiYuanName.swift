@@ -11,7 +11,9 @@ enum SiYuanName {
     if let bad = name.unicodeScalars.first(where: refused.contains) {
       throw Failure(.rejected, "SiYuan refuses new names with \(bad) in them: \(name)", hint: "choose another name")
     }
-    if name.hasSuffix(".") { throw Failure(.rejected, "SiYuan refuses new names that end with a dot: \(name)", hint: "choose another name") }
+    if name.hasSuffix(".") {
+      throw Failure(.rejected, "SiYuan refuses new names that end with a dot: \(name)", hint: "choose another name")
+    }
     if name.utf8.count > longest {
       throw Failure(.rejected, "SiYuan refuses new names of more than \(longest) bytes: \(name)", hint: "choose a shorter name")
     }

@@ -12,7 +12,9 @@ struct HeldPush: RunnableCommand {
   var verbosity: Messages.Verbosity { transfer.verbosity }
 
   func validate() throws {
-    if let option = transfer.endpointOptions.first { throw ValidationError("-o \(option.key) has no effect here: the options of the upload count") }
+    if let option = transfer.endpointOptions.first {
+      throw ValidationError("-o \(option.key) has no effect here: the options of the upload count")
+    }
   }
 
   func execute(_ console: Console) async -> Int32 {
@@ -60,7 +62,9 @@ struct HeldPush: RunnableCommand {
     let deliver = Deliver(
       payload: payload, isGzip: job.isGzip, attributes: job.attributes, retries: transfer.retries, verifies: job.verifies, start: .now,
       messages: console.messages, ended: { holding.ended(indices[$0], $1) })
-    outcomes += await deliver.run(targets.map(\.target), failed: [:], meters: targets.map { _ in Meter() }) { report.tell($0, console.messages) }
+    outcomes += await deliver.run(targets.map(\.target), failed: [:], meters: targets.map { _ in Meter() }) {
+      report.tell($0, console.messages)
+    }
     for (_, target) in targets { await target.endpoint.close() }
     holding.finish()
     return outcomes.lazy.compactMap(\.failure).first?.kind.exitStatus(signal: console.signals.first) ?? 0

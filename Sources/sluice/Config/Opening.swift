@@ -77,7 +77,8 @@ struct Opening {
     let takers = targets.filter { $0.kind.tokenVariable != nil }
     if options.tokenFile != nil, !targets.isEmpty, takers.count != 1 {
       throw Failure(
-        .usage, takers.isEmpty ? "no destination here takes the token of --token-file" : "--token-file is for one server, and there are several",
+        .usage,
+        takers.isEmpty ? "no destination here takes the token of --token-file" : "--token-file is for one server, and there are several",
         hint: takers.isEmpty ? nil : "make remotes in the config file, each with its own token-file")
     }
   }

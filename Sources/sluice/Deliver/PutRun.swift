@@ -84,7 +84,9 @@ struct PutRun: Sendable {
     }
   }
 
-  private func upload(_ payload: Payload, to targets: [Target], _ refused: [Int: Failure], _ meters: [Meter]) async throws(Failure) -> [Outcome] {
+  private func upload(_ payload: Payload, to targets: [Target], _ refused: [Int: Failure], _ meters: [Meter]) async throws(Failure)
+    -> [Outcome]
+  {
     var attributes = attributes
     attributes.modified = attributes.modified ?? payload.modified
     let isGzip = plan.gzip != nil

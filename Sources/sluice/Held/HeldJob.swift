@@ -34,7 +34,8 @@ struct HeldJob: Codable, Sendable, Equatable {
     self = job
   }
 
-  init(created: Int64, destinations: [Destination], payload: Payload, sha256: String, isGzip: Bool, attributes: Attributes, verifies: Bool) {
+  init(created: Int64, destinations: [Destination], payload: Payload, sha256: String, isGzip: Bool, attributes: Attributes, verifies: Bool)
+  {
     self.created = created
     self.destinations = destinations
     bytes = payload.length

@@ -13,7 +13,9 @@ struct InputOptions: ParsableArguments {
   var threads: Int?
   @Option(parsing: .singleValue, help: ArgumentHelp("A filter for sh -c, after gzip (repeatable).", valueName: "command"))
   var through: [String] = []
-  @Option(parsing: .singleValue, help: ArgumentHelp("Must accept the input as it came, or nothing is uploaded (repeatable).", valueName: "command"))
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("Must accept the input as it came, or nothing is uploaded (repeatable).", valueName: "command"))
   var check: [String] = []
   @Option(help: ArgumentHelp("A shorter input is not uploaded.", valueName: "size"))
   var minSize: Size?

@@ -40,7 +40,8 @@ struct Timestamp: ExpressibleByArgument, Sendable {
       return
     }
     let text = argument.replacing(" ", with: "T").uppercased()
-    let date = (try? Date(text, strategy: .iso8601)) ?? (try? Date(text, strategy: Date.ISO8601FormatStyle(includingFractionalSeconds: true)))
+    let date =
+      (try? Date(text, strategy: .iso8601)) ?? (try? Date(text, strategy: Date.ISO8601FormatStyle(includingFractionalSeconds: true)))
     guard let date, date.timeIntervalSince1970 >= 0 else { return nil }
     milliseconds = Int64((date.timeIntervalSince1970 * 1000).rounded())
   }

@@ -52,15 +52,22 @@ final class Messages: Sendable {
     }
   }
 
-  private func write(_ lines: String) {
+  /// Takes the progress line away while something else is written to what may be the same terminal.
+  func withoutProgress<Result>(_ body: () -> Result) -> Result {
     state.withLock { state in
-      let isShown = !state.progressLine.isEmpty
-      put((isShown ? "\r\u{1b}[K" : "") + Messages.printable(lines) + state.progressLine)
+      if !state.progressLine.isEmpty { put("\r\u{1b}[K") }
+      defer { put(state.progressLine) }
+      return body()
     }
+  }
+
+  private func write(_ lines: String) {
+    withoutProgress { put(Messages.printable(lines)) }
   }
 
   /// Nobody may be listening any more, and the run goes on all the same.
   private func put(_ text: String) {
+    guard !text.isEmpty else { return }
     try? output.writeAll(text)
   }
 

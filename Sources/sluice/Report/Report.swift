@@ -35,9 +35,15 @@ final class Report: Sendable {
 
   /// Prints a line. If nobody reads it any more the run goes on: what counts is the object.
   func line(_ json: String) {
-    do throws(SystemError) {
-      try output.writeAll(json + "\n")
-    } catch {
+    let error = messages.withoutProgress { () -> SystemError? in
+      do throws(SystemError) {
+        try output.writeAll(json + "\n")
+        return nil
+      } catch {
+        return error
+      }
+    }
+    if let error {
       let isFirst = isBroken.withLock { isBroken in
         defer { isBroken = true }
         return !isBroken

@@ -1,0 +1,102 @@
+import BytePath
+import Testing
+
+@testable import Endpoints
+
+@Suite("encodings")
+struct EncodingTests {
+  @Test("File-Path decodes to what was meant by the rules of Go's PathUnescape")
+  func filePath() throws {
+    var generator = SystemRandomNumberGenerator()
+    let alphabet = Array("abcXYZ019 %+?#&=;:'\"!*()[]{}<>|~^`@$,._-/中文ñé🎉\u{301}")
+    for _ in 0..<500 {
+      let path = "/" + String((0..<Int.random(in: 1...40, using: &generator)).map { _ in alphabet.randomElement(using: &generator)! })
+      let header = FilePathHeader.encoded(path)
+      #expect(header.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f }, "\(path)")
+      #expect(pathUnescaped(header) == path, "\(path)")
+    }
+    #expect(FilePathHeader.encoded("/a b%c+d") == "/a%20b%25c%2Bd")
+  }
+
+  /// net/url.PathUnescape: `%XX` is a byte, `+` and all else stay.
+  private func pathUnescaped(_ text: String) -> String? {
+    var bytes: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    while let byte = rest.popFirst() {
+      if byte != UInt8(ascii: "%") {
+        bytes.append(byte)
+      } else {
+        guard let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else { return nil }
+        bytes.append(value)
+        rest = rest.dropFirst(2)
+      }
+    }
+    return String(validating: bytes, as: UTF8.self)
+  }
+
+  @Test("JSON is written with its control characters escaped")
+  func jsonQuoting() {
+    #expect(JSONText.quoted("a\"b\\c\n\u{1b}[2J\u{7f}\u{9b}中") == "\"a\\\"b\\\\c\\n\\u001b[2J\\u007f\\u009b中\"")
+  }
+
+  @Test("JSON loses its white space and nothing else")
+  func jsonCompacting() {
+    let text = "{ \"a b\" : [ 1.50, \"x \\\" y\" ,\n null ] }\n"
+    #expect(JSONText.compacted(Array(text.utf8)) == "{\"a b\":[1.50,\"x \\\" y\",null]}")
+  }
+
+  @Test("whatever bytes a server sends are JSON or are not, and nothing breaks")
+  func jsonFuzz() {
+    let seed = UInt64.random(in: 0 ... .max)
+    var state = seed
+    let valid = Array("{\"code\":200,\"message\":\"success\",\"data\":{\"task\":{\"id\":\"x\",\"progress\":1.5e2,\"l\":[true,null]}}}".utf8)
+    for _ in 0..<3000 {
+      var bytes = valid
+      for _ in 0..<3 {
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        let index = Int(state >> 33) % bytes.count
+        switch state % 3 {
+        case 0: bytes[index] = UInt8(truncatingIfNeeded: state >> 40)
+        case 1: bytes.remove(at: index)
+        default: bytes.insert(UInt8(truncatingIfNeeded: state >> 50), at: index)
+        }
+      }
+      if let value = JSONValue(parsing: bytes) {
+        let compact = JSONText.compacted(bytes)
+        #expect(JSONValue(parsing: Array(compact.utf8)) == value, "seed \(seed)")
+      }
+    }
+    #expect(JSONValue(parsing: Array(repeating: UInt8(ascii: "["), count: 100_000)) == nil)
+  }
+
+  @Test("times in JSON have three decimals and no needless zeros")
+  func seconds() {
+    var text = JSONText()
+    text.add("a", seconds: .milliseconds(1234))
+    text.add("b", seconds: .seconds(2))
+    text.add("c", seconds: .milliseconds(50))
+    #expect(text.text == "{\"a\":1.234,\"b\":2.0,\"c\":0.05}")
+  }
+
+  @Test("a file name can't leave its quotes in a multipart header")
+  func multipartName() {
+    #expect(Multipart.escaped("a\"b\r\nc\u{d}d") == "a%22b%0Ac%0Ad")
+  }
+
+  @Test("a multipart body is as long as it says")
+  func multipartLength() {
+    var form = Multipart()
+    form.addField("path", "data/中.md")
+    let body = form.body()
+    #expect(body.length == Int64(body.prefix.count))
+    #expect(String(decoding: body.prefix, as: UTF8.self).hasSuffix("--\(form.boundary)--\r\n"))
+  }
+
+  @Test("only drives that take a file by its hash are sent one")
+  func drives() {
+    #expect(AListDrive.hashesThatHelp("Local") == [])
+    #expect(AListDrive.hashesThatHelp(nil) == [])
+    #expect(AListDrive.hashesThatHelp("115 Cloud") == [.sha1])
+    #expect(AListDrive.hashesThatHelp("Quark") == [.md5, .sha1])
+  }
+}
