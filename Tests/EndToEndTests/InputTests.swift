@@ -73,13 +73,25 @@ struct InputTests {
     #expect(try modified("\(box.work)/out3").rounded(.down) == 1_234_567_890)
   }
 
-  @Test("a named pipe is read to its end")
-  func namedPipe() async throws {
+  @Test("a named pipe is read to its end, whoever opens it first", arguments: [true, false])
+  func namedPipe(writerFirst: Bool) async throws {
     #expect(mkfifo("\(box.work)/fifo", 0o600) == 0)
-    let running = try box.start(box.client(["--input", "fifo", "./out"]))
-    let writer = try await box.shell("(echo one; echo two) > fifo")
-    #expect(writer.exit == 0)
+    var writer = Program("/bin/sh", ["-c", "echo > ready; (echo one; echo two) > fifo"])
+    writer.directory = box.work
+    var writing: RunningProgram?
+    if writerFirst {
+      writing = try box.start(writer)
+      try await eventually("the writer is there") { exists("\(box.work)/ready") }
+    }
+    var client = box.client(["--input", "fifo", "./out"])
+    client.limit = .seconds(30)
+    let running = try box.start(client)
+    if !writerFirst {
+      try await eventually("the input is being read") { !box.spoolNames.isEmpty }
+      writing = try box.start(writer)
+    }
     try await running.finish().success()
+    _ = await writing?.finish()
     try expectSame(contents("\(box.work)/out"), Array("one\ntwo\n".utf8))
   }
 
