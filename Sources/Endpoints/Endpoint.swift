@@ -76,10 +76,13 @@ public struct EndpointContext: Sendable {
   public var http: HTTPSettings
   /// Tells the user something that does not stop the run: lower case, no full stop.
   public var warn: @Sendable (String) -> Void
+  /// Tells those who want to know it what is being done. No secret is in it.
+  public var detail: @Sendable (String) -> Void
 
-  public init(http: HTTPSettings, warn: @escaping @Sendable (String) -> Void) {
+  public init(http: HTTPSettings, warn: @escaping @Sendable (String) -> Void, detail: @escaping @Sendable (String) -> Void) {
     self.http = http
     self.warn = warn
+    self.detail = detail
   }
 }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BytePath
+import Endpoints
 
 /// The version, in one place.
 let version = "0.1.0"
@@ -34,6 +35,7 @@ enum Main {
     let words = CommandLine.arguments.dropFirst()
     let arguments = Array(words.prefix { $0 != "--" })
     openMissingDescriptors()
+    hidePasswords()
     if arguments.contains(where: { $0 == "--version" || $0 == "-V" }) {
       try? Descriptor(adopting: STDOUT_FILENO).writeAll("sluice \(version)\n")
       exit(0)
@@ -81,7 +83,7 @@ enum Main {
       try? Descriptor(adopting: STDOUT_FILENO).writeAll(Sluice.fullMessage(for: error) + "\n")
       return 0
     }
-    let text = Sluice.message(for: error)
+    let text = Sluice.message(for: error).split(whereSeparator: \.isNewline).joined(separator: "; ")
     messages.failure(Failure(.usage, text.prefix(1).lowercased() + text.dropFirst(), hint: "sluice --help shows the options"))
     return Failure.Kind.usage.exitStatus(signal: nil)
   }
@@ -93,6 +95,17 @@ enum Main {
       guard String(validatingCString: argument) != nil else {
         throw Failure(.usage, "argument \(index) is not UTF-8", hint: "give names in UTF-8")
       }
+    }
+  }
+
+  /// Replaces the passwords of URLs where `ps` reads the arguments; `CommandLine.arguments` has them still.
+  private static func hidePasswords() {
+    for index in 1..<max(1, Int(CommandLine.argc)) {
+      guard let argument = CommandLine.unsafeArgv[index], let text = String(validatingCString: argument) else { continue }
+      let shown = Array(URLText.redacted(text).utf8)
+      guard shown.count < strlen(argument) else { continue }
+      for (offset, byte) in shown.enumerated() { argument[offset] = CChar(bitPattern: byte) }
+      memset(argument + shown.count, 0, strlen(argument) - shown.count)
     }
   }
 

@@ -29,9 +29,8 @@ struct AListEntry: Sendable {
 final class AListAPI: Sendable {
   private struct Session {
     var token: Secret?
-    var hasToken = false
-    /// One fresh login is made when a token has expired, and none after a refusal: five failures lock the address.
-    var mayLogIn = true
+    /// No login is tried again after a refusal: five failures lock the address.
+    var refusal: Failure?
     var provider: (folder: String, name: String?)?
     /// Names that were free when a put to them began: what is there later may be what a connection that broke left of it.
     var begun: Set<String> = []
@@ -51,7 +50,7 @@ final class AListAPI: Sendable {
     self.base = base
     self.remote = remote
     warn = context.warn
-    http = try HTTPTransport(for: base, context.http, warn: context.warn)
+    http = try HTTPTransport(for: base, context)
   }
 
   var origin: String { base.origin }
@@ -148,11 +147,10 @@ final class AListAPI: Sendable {
     return try await reply(to: request)
   }
 
-  /// Sends a request with the credentials, once more with fresh ones if the token has expired and a password is known.
+  /// Sends a request with the credentials, and once more with fresh ones if the token has expired and a password is known.
   func reply(to request: HTTPRequest) async throws(Failure) -> AListReply {
     let reply = try await send(request, try await token())
     guard reply.code == 401, AListCode.saysExpired(reply.message), remote.username != nil else { return reply }
-    guard session.withLock({ $0.mayLogIn }) else { return reply }
     return try await send(request, try await logIn())
   }
 
@@ -170,11 +168,10 @@ final class AListAPI: Sendable {
   }
 
   private func token() async throws(Failure) -> Secret? {
-    let known = session.withLock { $0.hasToken ? $0.token : nil }
-    if let known { return known }
+    if let known = session.withLock({ $0.token }) { return known }
     if let source = remote.token {
       let token = try await source.read(warn: warn)
-      session.withLock { ($0.token, $0.hasToken) = (token, true) }
+      session.withLock { $0.token = token }
       return token
     }
     return remote.username == nil ? nil : try await logIn()
@@ -185,28 +182,22 @@ final class AListAPI: Sendable {
     guard let username = remote.username, let source = remote.password else {
       throw Failure(.auth, "there is no password for \(origin)", hint: "set password-file or password-command")
     }
-    guard session.withLock({ $0.mayLogIn }) else { throw Failure(.auth, "\(origin) refused the login before") }
+    if let refusal = session.withLock({ $0.refusal }) { throw refusal }
     let password = try await source.read(warn: warn)
     var body = JSONText()
     body.add("username", username)
     body.add("password", hexadecimal(SHA256.hash(data: Array("\(password.exposed)-https://github.com/alist-org/alist".utf8))))
     var request = HTTPRequest(method: .post, url: url("/api/auth/login/hash"))
     request.setJSON(body.text)
-    let isFirst = session.withLock { session in
-      defer { session.mayLogIn = session.token == nil && session.mayLogIn }
-      return session.token == nil
-    }
     let reply = try await send(request, nil)
     guard reply.code == 200, let text = reply.data?["token"]?.string else {
-      session.withLock { $0.mayLogIn = false }
-      // The answer to a login is not shown: a success has the token in it.
-      throw AListCode.loginFailure(reply, username, origin)
+      // The answer to a login is not shown: that of a success has the token in it.
+      let failure = AListCode.loginFailure(reply, username, origin)
+      if !failure.isRetryable { session.withLock { $0.refusal = failure } }
+      throw failure
     }
     let token = try Secret(text, origin: "the token that \(origin) gave")
-    session.withLock { session in
-      (session.token, session.hasToken) = (token, true)
-      if !isFirst { session.mayLogIn = false }
-    }
+    session.withLock { $0.token = token }
     return token
   }
 }

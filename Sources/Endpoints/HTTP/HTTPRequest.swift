@@ -10,8 +10,8 @@ struct HTTPRequest: Sendable {
   var url: String
   var headers: [(name: String, value: String)] = []
   var body = HTTPBody()
-  /// Whether the body of the answer is wanted; false hangs up after its head.
-  var wantsBody = true
+  /// Whether the body of an answer with status 200 is wanted; false hangs up after its head. All other bodies are read.
+  var wantsContent = true
   /// Whether the server may take its time, because it stores the object before it answers.
   var isUpload = false
 

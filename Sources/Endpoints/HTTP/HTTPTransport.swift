@@ -16,12 +16,15 @@ final class HTTPTransport: Sendable {
 
   private let client: HTTPClient
   private let settings: HTTPSettings
+  private let detail: @Sendable (String) -> Void
   /// Scheme, host and port that credentials are for.
   private let origin: String
 
   /// - Throws: `config` if the proxy of the environment or the certificate file can't be used.
-  init(for base: BaseURL, _ settings: HTTPSettings, warn: (String) -> Void) throws(Failure) {
+  init(for base: BaseURL, _ context: EndpointContext) throws(Failure) {
+    let settings = context.http
     self.settings = settings
+    detail = context.detail
     origin = base.origin
     var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, decompression: .disabled)
     configuration.httpVersion = .http1Only
@@ -34,7 +37,7 @@ final class HTTPTransport: Sendable {
         authorization: proxy.username.map { .basic(username: $0, password: proxy.password ?? "") })
     }
     if base.isSecure {
-      if settings.isInsecure { warn("the certificate of \(base.host) is not verified (--insecure)") }
+      if settings.isInsecure { context.warn("the certificate of \(base.host) is not verified (--insecure)") }
       configuration.tlsConfiguration = try HTTPTransport.tls(settings)
     }
     client = HTTPClient(eventLoopGroupProvider: .shared(HTTPTransport.eventLoop), configuration: configuration)
@@ -66,7 +69,10 @@ final class HTTPTransport: Sendable {
   func send(_ request: HTTPRequest) async throws(Failure) -> HTTPAnswer {
     var request = request
     for _ in 0...HTTPTransport.redirectLimit {
+      let start = ContinuousClock.now
       let answer = try await sendOnce(request)
+      detail(
+        "\(request.method.rawValue) \(request.url): HTTP \(answer.status) after \(start.duration(to: .now).nanoseconds / 1_000_000) ms")
       guard let next = redirected(request, by: answer) else { return answer }
       request = next
     }
@@ -144,7 +150,7 @@ final class HTTPTransport: Sendable {
       let response = try await client.execute(message, deadline: .distantFuture)
       answer.status = Int(response.status.code)
       for (name, value) in response.headers.reversed() { answer.headers[name.lowercased()] = value }
-      if request.wantsBody {
+      if request.wantsContent || answer.status != 200 {
         if let failure = try await readBody(of: response, into: &answer) { return .failure(failure) }
       }
       answer.isAfterWholeBody = state.phase == .answering

@@ -52,6 +52,9 @@ public struct JSONText: Sendable {
     return result + "\""
   }
 
+  /// An array of strings.
+  public static func array(_ strings: [String]) -> String { "[\(strings.map(quoted).joined(separator: ","))]" }
+
   /// Valid JSON without the white space between its parts.
   public static func compacted(_ bytes: [UInt8]) -> String {
     var result: [UInt8] = []

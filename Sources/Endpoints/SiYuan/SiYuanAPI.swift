@@ -24,7 +24,7 @@ final class SiYuanAPI: Sendable {
     self.base = base
     self.remote = remote
     warn = context.warn
-    http = try HTTPTransport(for: base, context.http, warn: context.warn)
+    http = try HTTPTransport(for: base, context)
   }
 
   var origin: String { base.origin }
@@ -60,16 +60,13 @@ final class SiYuanAPI: Sendable {
     var body = JSONText()
     body.add("path", path)
     request.setJSON(body.text)
-    request.wantsBody = false
+    request.wantsContent = false
     // The length of a compressed answer would not be the file's.
     request.headers.append(("Accept-Encoding", "identity"))
-    let head = try await http.send(request)
-    if head.status == 200 {
-      return .file(size: head.headers["content-length"].flatMap { Int64($0) })
-    }
-    // Everything else is short, and its body says what it is.
-    request.wantsBody = true
     let answer = try await http.send(request)
+    if answer.status == 200 {
+      return .file(size: answer.headers["content-length"].flatMap { Int64($0) })
+    }
     if let failure = statusFailure(answer) { throw failure }
     let code = try envelope(answer)["code"]?.integer
     switch code {

@@ -14,14 +14,10 @@ struct ListEndpoints: RunnableCommand {
       var text = JSONText()
       text.add("name", kind.name)
       text.add("kind", "built-in")
-      text.add("schemes", json: array(kind.schemes.map(\.name)))
-      text.add("options", json: array(kind.options))
+      text.add("schemes", json: JSONText.array(kind.schemes.map(\.name)))
+      text.add("options", json: JSONText.array(kind.options))
       report.line(text.text)
     }
     return 0
-  }
-
-  private func array(_ words: [String]) -> String {
-    "[\(words.map(JSONText.quoted).joined(separator: ","))]"
   }
 }

@@ -63,7 +63,8 @@ struct Opening {
       place.remote.username = nil
     }
     let messages = messages
-    let endpoint = try place.type.init(place.remote, EndpointContext(http: settings) { messages.warning($0) })
+    let endpoint = try place.type.init(
+      place.remote, EndpointContext(http: settings, warn: { messages.warning($0) }, detail: { messages.detail($0) }))
     let path = try purpose == .object ? endpoint.objectPath(pathText) : endpoint.directoryPath(pathText)
     return Target(text: URLText.redacted(text), endpoint: endpoint, path: path, defaults: place.defaults)
   }

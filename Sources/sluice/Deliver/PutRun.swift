@@ -18,7 +18,7 @@ struct PutRun: Sendable {
     self.console = console
     let messages = console.messages
     self.messages = messages
-    plan = try put.input.plan(command: console.command) { messages.warning($0) }
+    plan = try put.input.plan(command: console.command, isRead: !put.dryRun) { messages.warning($0) }
     attributes = Attributes(
       contentType: put.contentType ?? (put.input.gzip && put.input.through.isEmpty ? "application/gzip" : nil),
       modified: put.mtime?.milliseconds, existing: put.noClobber ? .refuse : .overwrite, options: put.transfer.optionValues)
@@ -67,6 +67,8 @@ struct PutRun: Sendable {
       let outcomes: [Outcome]
       do throws(Failure) {
         let payload = try await fill(plan, into: try spoolDirectory(), input)
+        messages.detail(
+          "\(payload.inputLength) bytes read; the object has \(payload.length)\(payload.spool.map { ", in the spool \($0.id)" } ?? "")")
         progress.beginUpload(of: payload.length)
         outcomes = try await upload(payload, to: targets, refused, meters)
       } catch {
@@ -145,8 +147,7 @@ struct PutRun: Sendable {
   private func outcome(of target: Target, _ failure: Failure?) -> Outcome {
     var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: start.duration(to: .now))
     outcome.failure = failure
-    outcome.isDryRun = put.dryRun
-    if put.dryRun { outcome.payload = PayloadFacts(isGzip: plan.gzip != nil) }
+    if put.dryRun { outcome.plan = plan }
     return outcome
   }
 

@@ -31,9 +31,10 @@ struct InputOptions: ParsableArguments {
     if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads takes a number from 1 to 1024") }
   }
 
+  /// - Parameter isRead: false if the input is only described, so that a terminal is no obstacle.
   /// - Throws: `usage` if there is not exactly one input.
-  func plan(command: [String], warn: @escaping @Sendable (String) -> Void) throws(Failure) -> FillPlan {
-    var plan = FillPlan(input: try source(command))
+  func plan(command: [String], isRead: Bool, warn: @escaping @Sendable (String) -> Void) throws(Failure) -> FillPlan {
+    var plan = FillPlan(input: try source(command, isRead: isRead))
     if gzip { plan.gzip = GzipOptions(level: level ?? 6, threads: threads ?? processorCount()) }
     plan.filters = through
     plan.guards = check
@@ -43,13 +44,13 @@ struct InputOptions: ParsableArguments {
     return plan
   }
 
-  private func source(_ command: [String]) throws(Failure) -> Input {
+  private func source(_ command: [String], isRead: Bool) throws(Failure) -> Input {
     if let input {
       guard command.isEmpty else { throw Failure(.usage, "--input and a command are two inputs", hint: "leave out one of them") }
       return .path(input)
     }
     guard command.isEmpty else { return .command(command) }
-    guard isatty(STDIN_FILENO) == 0 else {
+    guard !isRead || isatty(STDIN_FILENO) == 0 else {
       throw Failure(
         .usage, "standard input is a terminal", hint: "pipe something into sluice, name a file with --input, or a command after --")
     }

@@ -23,19 +23,19 @@ final class Messages: Sendable {
 
   /// What went wrong, and what to do next.
   func failure(_ failure: Failure) {
-    write("sluice: \(failure.message)\n" + (failure.hint.map { "sluice: hint: \($0)\n" } ?? ""))
+    write([failure.message] + (failure.hint.map { ["hint: \($0)"] } ?? []))
   }
 
   func warning(_ text: String) {
-    if verbosity >= .normal { write("sluice: warning: \(text)\n") }
+    if verbosity >= .normal { write(["warning: \(text)"]) }
   }
 
   func note(_ text: String) {
-    if verbosity >= .normal { write("sluice: \(text)\n") }
+    if verbosity >= .normal { write([text]) }
   }
 
   func detail(_ text: String) {
-    if verbosity >= .verbose { write("sluice: \(text)\n") }
+    if verbosity >= .verbose { write([text]) }
   }
 
   /// A line of JSON for `--progress json`.
@@ -61,8 +61,9 @@ final class Messages: Sendable {
     }
   }
 
-  private func write(_ lines: String) {
-    withoutProgress { put(Messages.printable(lines)) }
+  private func write(_ lines: [String]) {
+    let text = lines.map { "sluice: \(Messages.printable($0))\n" }.joined()
+    withoutProgress { put(text) }
   }
 
   /// Nobody may be listening any more, and the run goes on all the same.
@@ -71,14 +72,14 @@ final class Messages: Sendable {
     try? output.writeAll(text)
   }
 
-  /// Messages hold names and servers' words. Control characters in them are shown, not obeyed.
+  /// Messages hold names and servers' words. Control characters in them are shown, not obeyed, and none can begin a line of its own.
   static func printable(_ text: String) -> String {
     guard text.unicodeScalars.contains(where: isControl) else { return text }
     return text.unicodeScalars.map { isControl($0) ? "\\u{\(String($0.value, radix: 16))}" : String($0) }.joined()
   }
 
   private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
-    (scalar.value < 0x20 && scalar != "\n") || (0x7f...0x9f).contains(scalar.value) || (0x202a...0x202e).contains(scalar.value)
+    scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) || (0x202a...0x202e).contains(scalar.value)
       || (0x2066...0x2069).contains(scalar.value)
   }
 }

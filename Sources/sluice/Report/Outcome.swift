@@ -6,7 +6,8 @@ struct Outcome: Sendable {
   var destination: String
   var endpoint: String?
   var path: String?
-  var isDryRun = false
+  /// What would be done, for `--dry-run`.
+  var plan: FillPlan?
   var payload: PayloadFacts?
   var attempts = 0
   var elapsed: Duration
@@ -20,7 +21,7 @@ struct Outcome: Sendable {
   var json: String {
     var text = JSONText()
     text.add("ok", failure == nil)
-    if isDryRun { text.add("dry_run", true) }
+    if plan != nil { text.add("dry_run", true) }
     text.add("destination", destination)
     text.add("endpoint", endpoint)
     text.add("path", path)
@@ -28,6 +29,7 @@ struct Outcome: Sendable {
     text.add("bytes", payload?.bytes)
     text.add("gzip", payload?.isGzip)
     text.add("sha256", payload?.sha256)
+    if let plan { text.add("plan", json: Outcome.json(of: plan)) }
     text.add("attempts", Int64(attempts))
     text.add("elapsed_s", seconds: elapsed)
     text.add("upload_s", seconds: uploadTime)
@@ -43,6 +45,19 @@ struct Outcome: Sendable {
       text.add("error", json: error.text)
     }
     text.add("held", held)
+    return text.text
+  }
+
+  private static func json(of plan: FillPlan) -> String {
+    var text = JSONText()
+    switch plan.input {
+    case .standardInput: text.add("input", "-")
+    case .path(let path): text.add("input", path)
+    case .command(let words): text.add("command", json: JSONText.array(words))
+    }
+    text.add("check", json: JSONText.array(plan.guards))
+    text.add("gzip_level", plan.gzip.map { Int64($0.level) })
+    text.add("through", json: JSONText.array(plan.filters))
     return text.text
   }
 }
