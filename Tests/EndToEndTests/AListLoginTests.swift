@@ -8,7 +8,9 @@ struct AListLoginTests {
   private let box = Sandbox.here
   private let bytes = Array("some object\n".utf8)
 
-  @Test("the token comes from ALIST_TOKEN, a file, a remote's file or a remote's command", arguments: ["variable", "file", "remote-file", "remote-command", "remote-variable"])
+  @Test(
+    "the token comes from ALIST_TOKEN, a file, a remote's file or a remote's command",
+    arguments: ["variable", "file", "remote-file", "remote-command", "remote-variable"])
   func sources(source: String) async throws {
     let server = try await box.loopback("--token", "s3cret-token")
     try box.file("token", "s3cret-token\n", mode: 0o600)

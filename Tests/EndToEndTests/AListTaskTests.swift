@@ -72,7 +72,9 @@ struct AListTaskTests {
       case "/api/fs/get":
         exchange.answer(#"{"code":500,"message":"failed to get obj: object not found","data":null}"#)
       case "/api/fs/put":
-        exchange.answer(#"{"code":200,"message":"success","data":{"task":{"id":"t1","name":"upload x to [/](/)","state":0,"status":"","progress":0,"error":""}}}"#)
+        exchange.answer(
+          #"{"code":200,"message":"success","data":{"task":{"id":"t1","name":"upload x to [/](/)","state":0,"status":"","progress":0,"error":""}}}"#
+        )
       default:
         polls.increment()
         exchange.answer(#"{"code":404,"message":"task not found","data":null}"#)

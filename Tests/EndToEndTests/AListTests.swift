@@ -50,7 +50,11 @@ struct AListTests {
     #expect(try await server.puts()[0]["headers"]["overwrite"] == .null)
   }
 
-  @Test("Content-Type is what was asked for, and application/gzip for gzip", arguments: [([], nil), (["-z"], "application/gzip"), (["--content-type", "text/x-sql"], "text/x-sql"), (["-z", "--content-type", "a/b"], "a/b")] as [([String], String?)])
+  @Test(
+    "Content-Type is what was asked for, and application/gzip for gzip",
+    arguments: [
+      ([], nil), (["-z"], "application/gzip"), (["--content-type", "text/x-sql"], "text/x-sql"), (["-z", "--content-type", "a/b"], "a/b"),
+    ] as [([String], String?)])
   func contentType(options: [String], expected: String?) async throws {
     let server = try await box.loopback()
     try await box.start(box.client(options + [server.alist("/x")], input: .bytes(bytes))).finish().success()

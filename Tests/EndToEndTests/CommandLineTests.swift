@@ -32,8 +32,10 @@ struct CommandLineTests {
   func everyOption() async throws {
     let help = try await box.sluice("put", "--help").outputText
     for option in [
-      "--input", "--gzip", "--level", "--threads", "--through", "--check", "--min-size", "--content-type", "--mtime", "--no-clobber", "--retries",
-      "--timeout", "--connect-timeout", "--limit-rate", "--verify", "--no-preflight", "--tee", "--result", "--progress", "--quiet", "--verbose",
+      "--input", "--gzip", "--level", "--threads", "--through", "--check", "--min-size", "--content-type", "--mtime", "--no-clobber",
+      "--retries",
+      "--timeout", "--connect-timeout", "--limit-rate", "--verify", "--no-preflight", "--tee", "--result", "--progress", "--quiet",
+      "--verbose",
       "--spool-dir", "--no-hold", "--token-file", "--cacert", "--insecure", "--dry-run", "--version",
     ] { #expect(help.contains(option), "\(option)") }
   }
@@ -59,7 +61,8 @@ struct CommandLineTests {
       [], ["--no-such-flag", "./out"], ["-x", "./out"], ["--level"], ["--retries", "-1", "./out"], ["--retries", "x", "./out"],
       ["--timeout", "soon", "./out"], ["--timeout", "0", "./out"], ["--limit-rate", "fast", "./out"], ["--limit-rate", "0", "./out"],
       ["--min-size", "-1", "./out"], ["--mtime", "yesterday", "./out"], ["--progress", "loud", "./out"], ["mkdir"], ["check"],
-      ["held", "push"], ["held", "drop"], ["held", "steal"], ["out"], [""], ["gopher://h/x"], ["alist+http:///x"], ["alist+http://h:99999/x"],
+      ["held", "push"], ["held", "drop"], ["held", "steal"], ["out"], [""], ["gopher://h/x"], ["alist+http:///x"],
+      ["alist+http://h:99999/x"],
       ["alist+http://h:x/y"], ["--content-type", "a\nb", "./out"], ["-o", "", "./out"],
     ] as [[String]])
   func misunderstood(arguments: [String]) async throws {
@@ -73,7 +76,8 @@ struct CommandLineTests {
   @Test(
     "a flag that would have no effect is a usage error",
     arguments: [
-      ["--level", "6"], ["--threads", "2"], ["-o", "wait"], ["-o", "nonsense=1"], ["--tee"], ["-q", "-v"], ["--cacert", "x.pem", "--insecure"],
+      ["--level", "6"], ["--threads", "2"], ["-o", "wait"], ["-o", "nonsense=1"], ["--tee"], ["-q", "-v"],
+      ["--cacert", "x.pem", "--insecure"],
       ["-n", "--no-preflight"], ["--token-file", "x"],
     ])
   func noEffect(options: [String]) async throws {
@@ -90,7 +94,9 @@ struct CommandLineTests {
     #expect(run.errorText.contains("as-task"))
   }
 
-  @Test("destinations of endpoints that are not built yet are refused, not guessed at", arguments: ["s3://bucket/key", "dav+http://127.0.0.1/x", "http://127.0.0.1/x"])
+  @Test(
+    "destinations of endpoints that are not built yet are refused, not guessed at",
+    arguments: ["s3://bucket/key", "dav+http://127.0.0.1/x", "http://127.0.0.1/x"])
   func later(destination: String) async throws {
     try await box.sluice(destination, input: .endless).usage()
   }

@@ -53,7 +53,8 @@ struct ConfigTests {
     try await box.sluice("my-nas:/x", input: bytes, environment: environment).failure(77, "auth")
     try await box.sluice("--token-file", "good", "my-nas:/x", input: bytes, environment: environment).success()
     try await box.sluice(
-      "my-nas:/y", input: bytes, environment: environment.merging(["SLUICE_REMOTE_MY_NAS_TOKEN_FILE": "\(box.work)/good"]) { $1 }).success()
+      "my-nas:/y", input: bytes, environment: environment.merging(["SLUICE_REMOTE_MY_NAS_TOKEN_FILE": "\(box.work)/good"]) { $1 }
+    ).success()
   }
 
   @Test("a token of the environment is for URLs: a remote's own credentials count for a remote")
@@ -90,7 +91,8 @@ struct ConfigTests {
   @Test(
     "a remote that can't be right is a config error",
     arguments: [
-      "type: alist", "url: http://h", "type: nonsense\n    url: http://h", "type: alist\n    url: ftp://h", "type: alist\n    url: http://h\n    tokn: x",
+      "type: alist", "url: http://h", "type: nonsense\n    url: http://h", "type: alist\n    url: ftp://h",
+      "type: alist\n    url: http://h\n    tokn: x",
       "type: alist\n    url: http://h\n    token-file: /a\n    token-command: b", "type: alist\n    url: http://h\n    username: admin",
       "type: alist\n    url: http://u:hidden-pw@h",
     ])
@@ -116,7 +118,8 @@ struct ConfigTests {
     try await box.sluice("./out", input: bytes, environment: ["SLUICE_CONFIG": config]).success()
   }
 
-  @Test("a token file that can't be read is a config error, before the input is read", arguments: ["missing", "empty", "directory", "lines"])
+  @Test(
+    "a token file that can't be read is a config error, before the input is read", arguments: ["missing", "empty", "directory", "lines"])
   func tokenFile(kind: String) async throws {
     let server = try await box.loopback()
     if kind == "empty" { try box.file("empty", "\n", mode: 0o600) }
@@ -128,7 +131,9 @@ struct ConfigTests {
     #expect(run.errorText.contains(kind))
   }
 
-  @Test("a token file that others can read is warned of, one that they can't is not", arguments: [(0o644, true), (0o640, true), (0o600, false), (0o400, false)])
+  @Test(
+    "a token file that others can read is warned of, one that they can't is not",
+    arguments: [(0o644, true), (0o640, true), (0o600, false), (0o400, false)])
   func openTokenFile(mode: Int, isWarned: Bool) async throws {
     let server = try await box.loopback()
     try box.file("token", Loopback.token, mode: mode)
@@ -142,7 +147,8 @@ struct ConfigTests {
   func tokenCommand() async throws {
     let server = try await box.loopback()
     let environment = [
-      "SLUICE_REMOTE_NAS_TYPE": "alist", "SLUICE_REMOTE_NAS_URL": server.url, "SLUICE_REMOTE_NAS_TOKEN_COMMAND": "echo half-a-secret; exit 3",
+      "SLUICE_REMOTE_NAS_TYPE": "alist", "SLUICE_REMOTE_NAS_URL": server.url,
+      "SLUICE_REMOTE_NAS_TOKEN_COMMAND": "echo half-a-secret; exit 3",
     ]
     let run = try await box.sluice("nas:/x", input: .endless, environment: environment)
     try run.failure(78, "config")
@@ -153,7 +159,8 @@ struct ConfigTests {
   @Test("options of an endpoint may stand in the remote")
   func remoteOptions() async throws {
     let server = try await box.loopback()
-    let config = try configFile("remotes:\n  nas:\n    type: alist\n    url: \(server.url)\n    token: \(Loopback.token)\n    as-task: true\n    wait: true\n")
+    let config = try configFile(
+      "remotes:\n  nas:\n    type: alist\n    url: \(server.url)\n    token: \(Loopback.token)\n    as-task: true\n    wait: true\n")
     let result = try await box.sluice("nas:/x", input: bytes, environment: ["SLUICE_CONFIG": config]).success()
     #expect(result["task"]["state"].int == 2)
   }
@@ -167,7 +174,8 @@ struct SecretTests {
   private let box = Sandbox.here
   private let secret = "very-s3cret-value"
 
-  @Test("no secret is in output, messages or results, with -v, whatever goes wrong", arguments: ["success", "refused", "unreachable", "html"])
+  @Test(
+    "no secret is in output, messages or results, with -v, whatever goes wrong", arguments: ["success", "refused", "unreachable", "html"])
   func output(how: String) async throws {
     let destination: String
     switch how {
@@ -193,7 +201,8 @@ struct SecretTests {
     for arguments in [["put"], ["check"], ["mkdir"], ["-n"]] {
       let run = try await box.start(
         box.client(
-          arguments + ["-v", "--retries", "0", "\(scheme)+http://admin:\(secret)@\(closed.authority)/data/x"], input: .bytes(Array("x".utf8)),
+          arguments + ["-v", "--retries", "0", "\(scheme)+http://admin:\(secret)@\(closed.authority)/data/x"],
+          input: .bytes(Array("x".utf8)),
           environment: ["ALIST_TOKEN": nil, "SIYUAN_TOKEN": nil])
       ).finish()
       #expect(run.exit != 0)

@@ -34,7 +34,9 @@ struct FilterTests {
 
   @Test(
     "a filter that fails uploads nothing, wherever it stands and whatever it printed",
-    arguments: [["exit 3"], ["cat; exit 3"], ["cat", "cat >&2; exit 1"], ["head -c 1; exit 9", "cat"], ["kill -9 $$"], ["no-such-filter-x"]])
+    arguments: [
+      ["exit 3"], ["cat; exit 3"], ["cat", "cat >&2; exit 1"], ["head -c 1; exit 9", "cat"], ["kill -9 $$"], ["no-such-filter-x"],
+    ])
   func failing(filters: [String]) async throws {
     let server = try await box.loopback()
     let arguments = filters.flatMap { ["--through", $0] } + [server.alist("/out")]
@@ -94,7 +96,9 @@ struct FilterTests {
     try await box.sluice("--input", file, "--check", "grep -q 'a tar'", "./out").success()
   }
 
-  @Test("an input shorter than --min-size is refused, one of that size is not", arguments: [("10", 9, false), ("10", 10, true), ("1k", 1023, false), ("1KiB", 1024, true)])
+  @Test(
+    "an input shorter than --min-size is refused, one of that size is not",
+    arguments: [("10", 9, false), ("10", 10, true), ("1k", 1023, false), ("1KiB", 1024, true)])
   func minimum(limit: String, size: Int, passes: Bool) async throws {
     let run = try await box.sluice("--min-size", limit, "./out", input: [UInt8](repeating: 1, count: size))
     if passes {

@@ -56,7 +56,8 @@ struct GzipTests {
     #expect(length == 11_000)
   }
 
-  @Test("gzip -t and gunzip take it", .enabled(if: Program.installed("gzip") != nil, "gzip is not installed"), arguments: [0, 1, 1_000_000])
+  @Test(
+    "gzip -t and gunzip take it", .enabled(if: Program.installed("gzip") != nil, "gzip is not installed"), arguments: [0, 1, 1_000_000])
   func gzipProgram(size: Int) async throws {
     var generator = SeededGenerator(3)
     let bytes = generator.text(size)
@@ -94,7 +95,9 @@ struct GzipTests {
     #expect(box.spoolNames.isEmpty)
   }
 
-  @Test("levels and thread counts that there are not are refused", arguments: [["--level", "0"], ["--level", "10"], ["--level", "x"], ["--threads", "0"]])
+  @Test(
+    "levels and thread counts that there are not are refused",
+    arguments: [["--level", "0"], ["--level", "10"], ["--level", "x"], ["--threads", "0"]])
   func wrongOptions(options: [String]) async throws {
     let run = try await box.start(box.client(["-z"] + options + ["./out"], input: .bytes([]))).finish()
     run.usage()

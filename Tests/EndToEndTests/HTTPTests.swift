@@ -28,7 +28,8 @@ struct HTTPTests {
       try .alist { exchange in
         exchange.readBody(300_000)
         let body = #"{"code":403,"message":"permission denied","data":null}"#
-        exchange.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
+        exchange.send(
+          "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
         exchange.readBody(100_000)
         exchange.close()
       })
@@ -42,7 +43,8 @@ struct HTTPTests {
       try .alist { exchange in
         exchange.readBody(100_000)
         let body = #"{"code":200,"message":"success","data":null}"#
-        exchange.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
+        exchange.send(
+          "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
         exchange.close()
       })
     let run = try await put(to: server, input: [UInt8](repeating: 1, count: 30 << 20))
@@ -106,7 +108,9 @@ struct HTTPTests {
     #expect(run.exit == 76 || run.exit == 69, "\(run.summary)")
   }
 
-  @Test("what is no HTTP is told apart", arguments: ["SSH-2.0-OpenSSH_9.6\r\n", "\u{15}\u{3}\u{1}\u{0}\u{2}\u{2}\u{46}", "HTTP/9.9 banana\r\n\r\n"])
+  @Test(
+    "what is no HTTP is told apart",
+    arguments: ["SSH-2.0-OpenSSH_9.6\r\n", "\u{15}\u{3}\u{1}\u{0}\u{2}\u{2}\u{46}", "HTTP/9.9 banana\r\n\r\n"])
   func noHTTP(words: String) async throws {
     let server = try box.scripted { exchange in
       exchange.send(words)
@@ -175,7 +179,9 @@ struct HTTPTests {
     #expect(run.duration > .seconds(2))
   }
 
-  @Test("a status that another try won't change is tried once", arguments: [("404", 76), ("400", 73), ("405", 76), ("501", 69)] as [(String, Int32)])
+  @Test(
+    "a status that another try won't change is tried once",
+    arguments: [("404", 76), ("400", 73), ("405", 76), ("501", 69)] as [(String, Int32)])
   func finalStatus(status: String, exit: Int32) async throws {
     let server = try await box.loopback("--status", status)
     let run = try await box.sluice("--retries", "3", server.alist("/x"), input: bytes)

@@ -55,7 +55,8 @@ struct InputTests {
     let file = try box.file("in", bytes)
     // The spool can't be made, so the run shows that none is needed.
     let result = try await box.sluice(
-      "--input", file, "./out", environment: ["SLUICE_SPOOL_DIR": "/proc/no-spool"]).success()
+      "--input", file, "./out", environment: ["SLUICE_SPOOL_DIR": "/proc/no-spool"]
+    ).success()
     try expectSame(contents("\(box.work)/out"), bytes)
     #expect(result["sha256"].text == (try await sha256(bytes)))
     #expect(result["input_bytes"].int == bytes.count)

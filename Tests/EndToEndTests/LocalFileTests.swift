@@ -8,7 +8,9 @@ struct LocalFileTests {
   private let box = Sandbox.here
   private let bytes = Array("some object\n".utf8)
 
-  @Test("every way to write a path leads to the file", arguments: ["./out", "file:out", "file:./out", "../work/out", "ABSOLUTE", "file:ABSOLUTE", "~/../work/out", "file:~/../work/out"])
+  @Test(
+    "every way to write a path leads to the file",
+    arguments: ["./out", "file:out", "file:./out", "../work/out", "ABSOLUTE", "file:ABSOLUTE", "~/../work/out", "file:~/../work/out"])
   func paths(path: String) async throws {
     let destination = path.replacingOccurrences(of: "ABSOLUTE", with: "\(box.work)/out")
     let result = try await box.sluice(destination, input: bytes).success()
@@ -119,7 +121,8 @@ struct LocalFileTests {
     #expect(exists("\(box.work)/directory"))
   }
 
-  @Test("a directory that may not be written in is refused before the input is read", .enabled(if: getuid() != 0, "root may write everywhere"))
+  @Test(
+    "a directory that may not be written in is refused before the input is read", .enabled(if: getuid() != 0, "root may write everywhere"))
   func unwritable() async throws {
     try makeDirectory("\(box.work)/closed", mode: 0o555)
     let run = try await box.sluice("./closed/out", input: .endless)
@@ -127,7 +130,9 @@ struct LocalFileTests {
     #expect(run.duration < .seconds(20))
   }
 
-  @Test("a full target leaves nothing behind, and what was there stays", .enabled(if: SmallDisk.isPossible, "a small file system can be mounted by root alone"))
+  @Test(
+    "a full target leaves nothing behind, and what was there stays",
+    .enabled(if: SmallDisk.isPossible, "a small file system can be mounted by root alone"))
   func fullDisk() async throws {
     let disk = "\(box.work)/small"
     try await withSmallDisk(at: disk, kibibytes: 1024) {
@@ -173,4 +178,3 @@ struct LocalFileTests {
     #expect(run.duration < .seconds(20))
   }
 }
-

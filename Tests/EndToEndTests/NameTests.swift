@@ -8,7 +8,8 @@ struct NameTests {
   /// What every file system can hold.
   private static let awkward = [
     "with blank", "a%20b", "100%", "a+b", "what?", "#1", "a&b=c", "it's", "say \"hi\"", "数据库备份", "データ", "한글", "🗄️📦", "e\u{301}te\u{301}",
-    "été", "-dash", "--help", " leading", "trailing ", "a..b", "...", ".hidden", "semi;colon", "a%2Fb", "%252F", "(1)", "[x]{y}", "a*b", "$HOME",
+    "été", "-dash", "--help", " leading", "trailing ", "a..b", "...", ".hidden", "semi;colon", "a%2Fb", "%252F", "(1)", "[x]{y}", "a*b",
+    "$HOME",
     "`id`", "a|b", "<x>", "a:b", "C:", "~", "!", "@", ",", "^", "tab no", "\u{202e}rtl", "\u{a0}nbsp", "a\u{200b}b", "ÿ", "%E4", "&amp;",
     String(repeating: "n", count: 255), String(repeating: "漢", count: 85),
   ]
@@ -35,14 +36,18 @@ struct NameTests {
   @Test("a local file gets the name as written", arguments: awkward)
   func file(name: String) async throws {
     try makeDirectory("\(box.work)/dir")
-    let client = box.client([name.utf8.count > 250 ? "--" : "-q"].filter { $0 != "--" } + ["file:dir/\(name)"], input: .bytes(Array("x".utf8)))
+    let client = box.client(
+      [name.utf8.count > 250 ? "--" : "-q"].filter { $0 != "--" } + ["file:dir/\(name)"], input: .bytes(Array("x".utf8)))
     try await box.start(client).finish().success()
     #expect(names(in: "\(box.work)/dir") == [name])
   }
 
   @Test(
     "SiYuan gets the names that it allows as written",
-    arguments: ["with blank", "a+b", "数据库备份", "データ", "한글", "🗄️📦", "e\u{301}te\u{301}", "-dash", "a..b", ".hidden", "a-b_c,d@e^f", String(repeating: "n", count: 189)])
+    arguments: [
+      "with blank", "a+b", "数据库备份", "データ", "한글", "🗄️📦", "e\u{301}te\u{301}", "-dash", "a..b", ".hidden", "a-b_c,d@e^f",
+      String(repeating: "n", count: 189),
+    ])
   func siyuan(name: String) async throws {
     let server = try await box.loopback()
     let result = try await box.sluice(server.siyuan("/data/dir/\(name)"), input: Array(name.utf8)).success()
@@ -53,7 +58,10 @@ struct NameTests {
 
   @Test(
     "SiYuan's forbidden names are refused in a second, while the producer has no end",
-    arguments: ["a%b", "what?", "#1", "a&b", "a=c", "it's", "say \"hi\"", "(1)", "[x]", "{y}", "a*b", "$x", "`id`", "a|b", "<", ">", "a:b", "~", "!", "semi;colon", "back\\slash", "dot.", String(repeating: "n", count: 190)])
+    arguments: [
+      "a%b", "what?", "#1", "a&b", "a=c", "it's", "say \"hi\"", "(1)", "[x]", "{y}", "a*b", "$x", "`id`", "a|b", "<", ">", "a:b", "~", "!",
+      "semi;colon", "back\\slash", "dot.", String(repeating: "n", count: 190),
+    ])
   func siyuanRefuses(name: String) async throws {
     let server = try await box.loopback()
     let run = try await box.sluice(server.siyuan("/data/\(name)"), input: .endless)

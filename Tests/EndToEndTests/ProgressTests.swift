@@ -7,7 +7,9 @@ import Testing
 struct ProgressTests {
   private let box = Sandbox.here
 
-  @Test("on a terminal one line fits its width, and is cleared in the end", arguments: [20, 40, 80, 200], ["x", "数据库备份/每天-🗄️-备份.sql", "a-name-that-is-much-longer-than-the-terminal-is-wide-and-then-some.txt"])
+  @Test(
+    "on a terminal one line fits its width, and is cleared in the end", arguments: [20, 40, 80, 200],
+    ["x", "数据库备份/每天-🗄️-备份.sql", "a-name-that-is-much-longer-than-the-terminal-is-wide-and-then-some.txt"])
   func width(columns: Int, name: String) async throws {
     let terminal = try PseudoTerminal(columns: columns)
     let server = try await box.loopback()
@@ -33,7 +35,9 @@ struct ProgressTests {
     let run = try await box.start(client).finish()
     #expect(run.exit == 73)
     try await eventually("the message is there") { terminal.text.contains("sluice: ") }
-    if value != nil { #expect(!terminal.text.contains("m\u{1b}") && terminal.text.range(of: "\u{1b}\\[[0-9;]*m", options: .regularExpression) == nil) }
+    if value != nil {
+      #expect(!terminal.text.contains("m\u{1b}") && terminal.text.range(of: "\u{1b}\\[[0-9;]*m", options: .regularExpression) == nil)
+    }
   }
 
   @Test("without a terminal nothing is shown", arguments: ["auto", "never"])
@@ -61,7 +65,8 @@ struct ProgressTests {
   @Test("a dumb terminal gets no line that moves")
   func dumb() async throws {
     let terminal = try PseudoTerminal()
-    var client = box.client(["--limit-rate", "500k", "./out"], input: .bytes([UInt8](repeating: 1, count: 200_000)), environment: ["TERM": "dumb"])
+    var client = box.client(
+      ["--limit-rate", "500k", "./out"], input: .bytes([UInt8](repeating: 1, count: 200_000)), environment: ["TERM": "dumb"])
     client.error = .descriptor(terminal.child)
     try await box.start(client).finish().success()
     #expect(!terminal.text.contains("\u{1b}"))

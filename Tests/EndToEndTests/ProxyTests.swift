@@ -44,7 +44,8 @@ struct ProxyTests {
     let proxy = try box.scripted { $0.answer("{}") }
     let server = try await box.loopback()
     try await box.sluice(
-      server.alist("/x"), input: bytes, environment: ["HTTP_PROXY": "http://\(proxy.authority)", "NO_PROXY": list]).success()
+      server.alist("/x"), input: bytes, environment: ["HTTP_PROXY": "http://\(proxy.authority)", "NO_PROXY": list]
+    ).success()
     #expect(proxy.requests.isEmpty)
   }
 

@@ -80,7 +80,9 @@ struct ResultTests {
   func several() async throws {
     let server = try await box.loopback("--code", "403", "--message", "permission denied", "--on", "/api/fs/put")
     try makeDirectory("\(box.work)/directory")
-    for (order, exit) in [(["./out", server.alist("/x"), "./directory"], 77), (["./out", "./directory", server.alist("/x")], 73)] as [([String], Int32)] {
+    for (order, exit) in [(["./out", server.alist("/x"), "./directory"], 77), (["./out", "./directory", server.alist("/x")], 73)]
+      as [([String], Int32)]
+    {
       let run = try await box.start(box.client(["--no-preflight", "--retries", "0"] + order, input: .bytes(bytes))).finish()
       #expect(run.exit == exit, "\(run.summary)")
       let results = try run.results()
@@ -146,7 +148,8 @@ struct ResultTests {
 
   @Test("a server's words can't draw on the terminal, nor break the line of JSON")
   func hostileWords() async throws {
-    let server = box.keep(try .alist { $0.answer(#"{"code":500,"message":"upload not supported \u001b[2J\u0007\n{\"ok\":true}\u202e","data":null}"#) })
+    let server = box.keep(
+      try .alist { $0.answer(#"{"code":500,"message":"upload not supported \u001b[2J\u0007\n{\"ok\":true}\u202e","data":null}"#) })
     let run = try await box.sluice("--retries", "0", "alist+http://\(server.authority)/x", input: bytes)
     try run.failure(73, "rejected")
     #expect(!run.errorText.unicodeScalars.contains { $0.value < 0x20 && $0 != "\n" })
@@ -202,7 +205,8 @@ struct ResultTests {
     lines += try await box.sluice("mkdir", server.alist("/d"), "./d").outputText
     lines += try await box.sluice("check", server.alist("/d"), "./d").outputText
     try box.file("lines", lines)
-    let script = "import json,sys,jsonschema; s=json.load(open(sys.argv[1])); jsonschema.Draft202012Validator.check_schema(s); "
+    let script =
+      "import json,sys,jsonschema; s=json.load(open(sys.argv[1])); jsonschema.Draft202012Validator.check_schema(s); "
       + "[jsonschema.validate(json.loads(l), s) for l in open('lines')]; print('ok')"
     try box.file("check.py", script)
     let checked = try await box.shell("python3 check.py '\(ResultSchema.file)'")

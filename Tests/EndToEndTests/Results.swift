@@ -45,7 +45,8 @@ extension Finished {
   /// All of it, for the message of a failed expectation.
   var summary: String {
     let end = exit.map { "exit \($0)" } ?? "signal \(signal ?? 0)"
-    return "\(end)\(wasTooSlow ? ", KILLED AS TOO SLOW" : "") after \(duration)\n-- stdout: \(outputText.prefix(3000))\n-- stderr: \(errorText.prefix(3000))"
+    return
+      "\(end)\(wasTooSlow ? ", KILLED AS TOO SLOW" : "") after \(duration)\n-- stdout: \(outputText.prefix(3000))\n-- stderr: \(errorText.prefix(3000))"
   }
 }
 
@@ -115,7 +116,9 @@ struct ResultSchema: Sendable {
   private func problems(_ value: JSON, _ schema: JSON, _ path: String) -> [String] {
     var found: [String] = []
     if let type = schema["type"].text, !has(value, type) { found.append("\(path) is no \(type)") }
-    if case .array(let types) = schema["type"], !types.contains(where: { has(value, $0.text ?? "") }) { found.append("\(path) has no allowed type") }
+    if case .array(let types) = schema["type"], !types.contains(where: { has(value, $0.text ?? "") }) {
+      found.append("\(path) has no allowed type")
+    }
     if schema["const"] != .null, value != schema["const"] { found.append("\(path) is not \(schema["const"])") }
     if !schema["enum"].items.isEmpty, !schema["enum"].items.contains(value) { found.append("\(path) is none of the allowed values") }
     if let minimum = schema["minimum"].double, let number = value.double, number < minimum { found.append("\(path) is below \(minimum)") }

@@ -102,7 +102,9 @@ struct SiYuanTests {
     try await box.sluice("--no-clobber", server.siyuan("/data/x"), input: .endless).failure(73, "exists")
     let running = try box.start(box.client(["--no-clobber", server.siyuan("/data/y")], input: .pipe))
     await running.write(bytes)
-    try await eventually("the preflight is over") { try server.log("/api/file/getFile").contains { $0["body"].text?.contains("data/y") == true || $0["body"]["path"].text == "data/y" } }
+    try await eventually("the preflight is over") {
+      try server.log("/api/file/getFile").contains { $0["body"].text?.contains("data/y") == true || $0["body"]["path"].text == "data/y" }
+    }
     try write(Array("mine".utf8), to: server.siyuanFile("/data/y"))
     running.closeInput()
     try await running.finish().failure(73, "exists")
@@ -127,7 +129,9 @@ struct SiYuanTests {
     try expectSame(contents(server.siyuanFile("/data/x")), large)
   }
 
-  @Test("a place outside data/ and temp/ is warned of, and no other", arguments: [("/conf/x", true), ("/data/x", false), ("/temp/x", false), ("/database/x", true)])
+  @Test(
+    "a place outside data/ and temp/ is warned of, and no other",
+    arguments: [("/conf/x", true), ("/data/x", false), ("/temp/x", false), ("/database/x", true)])
   func outside(path: String, isWarned: Bool) async throws {
     let server = try await box.loopback()
     let run = try await box.sluice(server.siyuan(path), input: bytes)

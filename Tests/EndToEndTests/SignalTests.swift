@@ -8,7 +8,9 @@ struct SignalTests {
   private let box = Sandbox.here
   private let bytes = Array("some object\n".utf8)
 
-  @Test("a signal during the input ends the run, and nothing is left", arguments: [(SIGINT, 130), (SIGTERM, 143), (SIGHUP, 129)] as [(Int32, Int32)])
+  @Test(
+    "a signal during the input ends the run, and nothing is left",
+    arguments: [(SIGINT, 130), (SIGTERM, 143), (SIGHUP, 129)] as [(Int32, Int32)])
   func duringInput(signal: Int32, exit: Int32) async throws {
     let running = try box.start(box.client(["-z", "--through", "cat", "./out"], input: .pipe))
     await running.write(bytes)
@@ -72,7 +74,8 @@ struct SignalTests {
   @Test("a second signal ends the run at once")
   func second() async throws {
     // The command takes no notice of the first.
-    let running = try box.start(box.client(["./out", "--", "sh", "-c", "trap '' INT TERM; echo x > started; while :; do read -r x < fifo; done"]))
+    let running = try box.start(
+      box.client(["./out", "--", "sh", "-c", "trap '' INT TERM; echo x > started; while :; do read -r x < fifo; done"]))
     #expect(mkfifo("\(box.work)/fifo", 0o600) == 0)
     try await eventually("the command runs") { exists("\(box.work)/started") }
     running.signal(SIGTERM)

@@ -28,7 +28,8 @@ struct SpoolTests {
   @Test("the folder is --spool-dir, else SLUICE_SPOOL_DIR, else sluice-UID in TMPDIR", arguments: ["flag", "variable", "TMPDIR"])
   func place(how: String) async throws {
     let environment: [String: String?] = how == "TMPDIR" ? ["SLUICE_SPOOL_DIR": nil] : [:]
-    let running = try box.start(box.client(how == "flag" ? ["--spool-dir", "here", "./out"] : ["./out"], input: .pipe, environment: environment))
+    let running = try box.start(
+      box.client(how == "flag" ? ["--spool-dir", "here", "./out"] : ["./out"], input: .pipe, environment: environment))
     await running.write(bytes)
     let expected = ["flag": "\(box.work)/here", "variable": box.spool, "TMPDIR": "\(box.path)/tmp/sluice-\(getuid())"][how]!
     try await eventually("there is a spool in \(expected)") { !names(in: expected).filter { !$0.hasPrefix(".") }.isEmpty }
@@ -56,7 +57,9 @@ struct SpoolTests {
     #expect(names(in: "\(box.path)/elsewhere").isEmpty)
   }
 
-  @Test("a full disk is exit 74, says what is needed and what is free, and leaves nothing", .enabled(if: SmallDisk.isPossible, "a small file system can be mounted by root alone"))
+  @Test(
+    "a full disk is exit 74, says what is needed and what is free, and leaves nothing",
+    .enabled(if: SmallDisk.isPossible, "a small file system can be mounted by root alone"))
   func fullDisk() async throws {
     try await withSmallDisk(at: box.spool, kibibytes: 1024) {
       let run = try await box.sluice("./out", input: .endless)
@@ -82,7 +85,9 @@ struct SpoolTests {
     #expect(box.spoolNames.isEmpty)
   }
 
-  @Test("nothing is left after an input that failed", arguments: [["--", "false"], ["--check", "false"], ["--min-size", "1G"], ["--through", "false"]])
+  @Test(
+    "nothing is left after an input that failed",
+    arguments: [["--", "false"], ["--check", "false"], ["--min-size", "1G"], ["--through", "false"]])
   func afterFailure(options: [String]) async throws {
     let isCommand = options[0] == "--"
     let run = try await box.start(box.client(isCommand ? ["./out"] + options : options + ["./out"], input: .bytes(bytes))).finish()

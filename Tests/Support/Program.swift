@@ -111,8 +111,16 @@ public final class RunningProgram: Sendable {
     for (descriptor, isError) in streams { thread { self.collect(descriptor, isError: isError) } }
     if let write = ends.inputWriter {
       switch program.input {
-      case .bytes(let bytes): thread { writeAll(bytes, to: write); close(write) }
-      case .endless: thread { while writeAll(endlessBlock, to: write) {}; close(write) }
+      case .bytes(let bytes):
+        thread {
+          writeAll(bytes, to: write)
+          close(write)
+        }
+      case .endless:
+        thread {
+          while writeAll(endlessBlock, to: write) {}
+          close(write)
+        }
       default: state.withLock { $0.input = write }
       }
     }

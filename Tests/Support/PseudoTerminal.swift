@@ -12,7 +12,8 @@ public final class PseudoTerminal: Sendable {
   public init(columns: Int = 80) throws {
     parent = Libc.openTerminal(O_RDWR | O_NOCTTY)
     var name = [CChar](repeating: 0, count: 128)
-    guard parent >= 0, Libc.grantTerminal(parent) == 0, Libc.unlockTerminal(parent) == 0, Libc.terminalName(parent, &name, name.count) == 0 else {
+    guard parent >= 0, Libc.grantTerminal(parent) == 0, Libc.unlockTerminal(parent) == 0, Libc.terminalName(parent, &name, name.count) == 0
+    else {
       throw ProgramError(description: "no pseudo terminal: \(String(cString: strerror(errno)))")
     }
     _ = fcntl(parent, F_SETFD, FD_CLOEXEC)

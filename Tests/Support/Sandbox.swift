@@ -52,7 +52,8 @@ public final class Sandbox: Sendable {
   }
 
   /// Runs the client to its end.
-  public func sluice(_ arguments: String..., input: Program.Input = .nothing, environment: [String: String?] = [:]) async throws -> Finished {
+  public func sluice(_ arguments: String..., input: Program.Input = .nothing, environment: [String: String?] = [:]) async throws -> Finished
+  {
     try await start(client(arguments, input: input, environment: environment)).finish()
   }
 

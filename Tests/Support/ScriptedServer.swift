@@ -168,7 +168,9 @@ extension ScriptedServer {
     try ScriptedServer { exchange in
       switch exchange.request.target {
       case "/api/me":
-        exchange.answer(#"{"code":200,"message":"success","data":{"id":1,"username":"admin","role":2,"permission":65535,"base_path":"/","disabled":false}}"#)
+        exchange.answer(
+          #"{"code":200,"message":"success","data":{"id":1,"username":"admin","role":2,"permission":65535,"base_path":"/","disabled":false}}"#
+        )
       case "/api/fs/list":
         exchange.answer(#"{"code":200,"message":"success","data":{"content":null,"total":0,"write":true,"provider":"Local"}}"#)
       case "/api/fs/get":
