@@ -80,7 +80,7 @@ struct AListTaskTests {
         exchange.answer(#"{"code":404,"message":"task not found","data":null}"#)
       }
     }
-    try await box.sluice("-o", "as-task", "-o", "wait", "alist+http://\(server.authority)/x", input: bytes).success()
+    try await box.sluice("--no-clobber", "-o", "as-task", "-o", "wait", "alist+http://\(server.authority)/x", input: bytes).success()
     #expect(polls.value > 0)
   }
 }

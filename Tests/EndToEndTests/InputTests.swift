@@ -74,10 +74,10 @@ struct InputTests {
     #expect(try modified("\(box.work)/out3").rounded(.down) == 1_234_567_890)
   }
 
-  @Test("a named pipe is read to its end, whoever opens it first", arguments: [true, false])
-  func namedPipe(writerFirst: Bool) async throws {
+  @Test("a named pipe is read to its end, whoever opens it first", arguments: [true, false], 1...4)
+  func namedPipe(writerFirst: Bool, _: Int) async throws {
     #expect(mkfifo("\(box.work)/fifo", 0o600) == 0)
-    var writer = Program("/bin/sh", ["-c", "echo > ready; (echo one; echo two) > fifo"])
+    var writer = Program("/bin/sh", ["-c", "echo > ready; echo one > fifo"])
     writer.directory = box.work
     var writing: RunningProgram?
     if writerFirst {
@@ -93,7 +93,7 @@ struct InputTests {
     }
     try await running.finish().success()
     _ = await writing?.finish()
-    try expectSame(contents("\(box.work)/out"), Array("one\ntwo\n".utf8))
+    try expectSame(contents("\(box.work)/out"), Array("one\n".utf8))
   }
 
   @Test("a command's output is the input, its arguments whole")
