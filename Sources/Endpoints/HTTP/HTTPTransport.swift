@@ -4,6 +4,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
+import Synchronization
 
 /// HTTP to one server: one client, one event loop.
 ///
@@ -14,7 +15,9 @@ final class HTTPTransport: Sendable {
   private static let redirectLimit = 5
   private static let eventLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
-  private let client: HTTPClient
+  /// Made when it is first needed: most of the start-up time of an upload is its own, and one that was made must be shut down.
+  private let client = Mutex<HTTPClient?>(nil)
+  private let configuration: HTTPClient.Configuration
   private let settings: HTTPSettings
   private let detail: @Sendable (String) -> Void
   /// Scheme, host and port that credentials are for.
@@ -29,6 +32,8 @@ final class HTTPTransport: Sendable {
     var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, decompression: .disabled)
     configuration.httpVersion = .http1Only
     configuration.timeout.connect = .nanoseconds(settings.connectTimeout.nanoseconds)
+    // Shorter than servers keep a silent connection, so that none is used that the server is closing.
+    configuration.connectionPool.idleTimeout = .seconds(4)
     // Retrying is `Retry`'s business; the pool would hide a refused connection for the whole connect time-out.
     configuration.connectionPool.retryConnectionEstablishment = false
     if let proxy = try ProxySetting.fromEnvironment(for: base) {
@@ -40,7 +45,7 @@ final class HTTPTransport: Sendable {
       if settings.isInsecure { context.warn("the certificate of \(base.host) is not verified (--insecure)") }
       configuration.tlsConfiguration = try HTTPTransport.tls(settings)
     }
-    client = HTTPClient(eventLoopGroupProvider: .shared(HTTPTransport.eventLoop), configuration: configuration)
+    self.configuration = configuration
   }
 
   private static func tls(_ settings: HTTPSettings) throws(Failure) -> TLSConfiguration {
@@ -60,7 +65,20 @@ final class HTTPTransport: Sendable {
 
   func close() async {
     // An error here means connections that are gone already.
-    try? await client.shutdown()
+    let made = client.withLock { client in
+      defer { client = nil }
+      return client
+    }
+    try? await made?.shutdown()
+  }
+
+  private func openClient() -> HTTPClient {
+    client.withLock { client in
+      if let client { return client }
+      let made = HTTPClient(eventLoopGroupProvider: .shared(HTTPTransport.eventLoop), configuration: configuration)
+      client = made
+      return made
+    }
   }
 
   /// Sends a request and reads the answer, whatever its status.
@@ -106,7 +124,7 @@ final class HTTPTransport: Sendable {
       group.cancelAll()
       return result ?? .failure(.interrupted)
     }
-    if Task.isCancelled { throw .interrupted }
+    if case .failure = answer, Task.isCancelled { throw .interrupted }
     return try answer.get()
   }
 
@@ -147,7 +165,7 @@ final class HTTPTransport: Sendable {
     }
     var answer = HTTPAnswer(status: 0, headers: [:], body: [], isAfterWholeBody: false, url: request.url)
     do {
-      let response = try await client.execute(message, deadline: .distantFuture)
+      let response = try await openClient().execute(message, deadline: .distantFuture)
       answer.status = Int(response.status.code)
       for (name, value) in response.headers.reversed() { answer.headers[name.lowercased()] = value }
       if request.wantsContent || answer.status != 200 {

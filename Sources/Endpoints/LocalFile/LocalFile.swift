@@ -27,10 +27,7 @@ public struct LocalFile: Endpoint {
     let target = try LocalTarget(path)
     try target.checkExisting(attributes.existing)
     guard access(target.directory, W_OK | X_OK) == 0 else {
-      let error = SystemError("access", errno)
-      throw Failure(
-        .rejected, "cannot write in \(target.directory): \(error.words)",
-        hint: error.code == ENOENT ? "make it first: sluice mkdir \(target.directory)" : nil)
+      throw target.directoryFailure(SystemError("access", errno))
     }
   }
 

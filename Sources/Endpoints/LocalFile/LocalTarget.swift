@@ -52,8 +52,7 @@ struct LocalTarget: Sendable {
       do throws(SystemError) {
         file = try Descriptor.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o666)
       } catch {
-        let hint = error.code == ENOENT ? "make the directory first: sluice mkdir \(directory)" : nil
-        throw Failure(.rejected, "cannot write in \(directory): \(error.words)", hint: hint)
+        throw directoryFailure(error)
       }
       try copy(payload, to: file, pace, meter, isCancelled)
       do throws(SystemError) {
@@ -115,6 +114,14 @@ struct LocalTarget: Sendable {
       guard rename(temporary, path) == 0 else { throw SystemError("rename", errno) }
     }
     try Descriptor.open(directory, O_RDONLY).synchronize()
+  }
+
+  /// The failure of not being able to make a file in the directory.
+  func directoryFailure(_ error: SystemError) -> Failure {
+    let isForbidden = error.code == EACCES || error.code == EPERM
+    return Failure(
+      isForbidden ? .auth : .rejected, "cannot write in \(directory): \(error.words)",
+      hint: error.code == ENOENT ? "make it first: sluice mkdir \(directory)" : nil)
   }
 
   private func failure(_ error: SystemError) -> Failure {

@@ -52,7 +52,7 @@ struct HeldPush: RunnableCommand {
       switch result {
       case .success(let target): targets.append((index, target))
       case .failure(let refused):
-        var outcome = Outcome(destination: refused.text, elapsed: .zero, failure: refused.failure)
+        var outcome = Outcome(refused, elapsed: .zero)
         outcome.held = holding.ended(index, refused.failure)
         outcomes.append(outcome)
         report.tell(outcome, console.messages)

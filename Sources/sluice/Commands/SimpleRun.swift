@@ -33,7 +33,7 @@ struct SimpleRun: Sendable {
     let start = ContinuousClock.now
     var outcome: Outcome
     switch result {
-    case .failure(let refused): outcome = Outcome(destination: refused.text, elapsed: .zero, failure: refused.failure)
+    case .failure(let refused): outcome = Outcome(refused, elapsed: .zero)
     case .success(let target):
       outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
       await attempt(target, &outcome)

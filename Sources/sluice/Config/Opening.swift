@@ -33,31 +33,37 @@ struct Opening {
     var results: [Result<Target, DestinationFailure>] = []
     var config: ConfigFile?
     for (text, destination) in parsed {
+      var refused = DestinationFailure(text: URLText.redacted(text), failure: .interrupted)
       do throws(Failure) {
         if config == nil, case .named = destination { config = try ConfigFile.load(messages) }
-        results.append(.success(try target(text, destination, config, purpose)))
+        let (place, path) = try place(of: destination, text, config)
+        (refused.endpoint, refused.path) = (place.type.kind.name, path)
+        results.append(.success(try target(refused.text, place, path, purpose)))
       } catch {
         if error.kind == .usage { throw error }
-        results.append(.failure(DestinationFailure(text: URLText.redacted(text), failure: error)))
+        refused.failure = error
+        results.append(.failure(refused))
       }
     }
     try checkEffect(of: results.compactMap { try? $0.get() })
     return results
   }
 
-  private func target(_ text: String, _ destination: Destination, _ config: ConfigFile?, _ purpose: Purpose) throws(Failure) -> Target {
-    var place: Place
-    let pathText: String
+  private func place(of destination: Destination, _ text: String, _ config: ConfigFile?) throws(Failure) -> (Place, path: String) {
     switch destination {
-    case .file(let path): (place, pathText) = (Place(type: LocalFile.self, remote: Remote()), path)
-    case .url(let type, let remote, let path): (place, pathText) = (Place(type: type, remote: remote), path)
+    case .file(let path): return (Place(type: LocalFile.self, remote: Remote()), path)
+    case .url(let type, let remote, let path): return (Place(type: type, remote: remote), path)
     case .named(let name, let path):
       guard let keys = config?.keys(of: name) else {
         throw Failure(
           .config, "there is no remote \(name)", hint: "add it to \(config?.place ?? "the config file"); for a file write ./\(text)")
       }
-      (place, pathText) = (try RemoteReader(name: name, keys: keys).read(), path)
+      return (try RemoteReader(name: name, keys: keys).read(), path)
     }
+  }
+
+  private func target(_ text: String, _ place: Place, _ pathText: String, _ purpose: Purpose) throws(Failure) -> Target {
+    var place = place
     if let tokenFile = options.tokenFile, place.type.kind.tokenVariable != nil {
       place.remote.token = .file(tokenFile)
       place.remote.username = nil
@@ -66,7 +72,7 @@ struct Opening {
     let endpoint = try place.type.init(
       place.remote, EndpointContext(http: settings, warn: { messages.warning($0) }, detail: { messages.detail($0) }))
     let path = try purpose == .object ? endpoint.objectPath(pathText) : endpoint.directoryPath(pathText)
-    return Target(text: URLText.redacted(text), endpoint: endpoint, path: path, defaults: place.defaults)
+    return Target(text: text, endpoint: endpoint, path: path, defaults: place.defaults)
   }
 
   /// A flag that would do nothing is a mistake of the person or the script that wrote it.
@@ -88,7 +94,9 @@ struct Opening {
 /// A failure and the destination it is about.
 struct DestinationFailure: Error {
   let text: String
-  let failure: Failure
+  var endpoint: String?
+  var path: String?
+  var failure: Failure
 }
 
 /// A kind of endpoint and a server of it.

@@ -35,7 +35,7 @@ struct PutRun: Sendable {
       switch result {
       case .success(let target): targets.append(target)
       case .failure(let refused):
-        outcomes.append(Outcome(destination: refused.text, elapsed: start.duration(to: .now), failure: refused.failure))
+        outcomes.append(Outcome(refused, elapsed: start.duration(to: .now)))
       }
     }
     // What the config file or a path shows to be wrong is mended before the input is read, not after.

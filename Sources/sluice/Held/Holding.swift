@@ -36,7 +36,8 @@ final class Holding: Sendable {
     guard let spool else { return }
     let isNeeded = isHeld && job.withLock { $0?.destinations.contains { !$0.isDone } ?? false }
     guard isNeeded else { return spool.remove() }
-    spool.synchronize()
+    // Gigabytes may take long to reach the disk, and who has pressed Ctrl-C does not wait for them.
+    if !Task.isCancelled { spool.synchronize() }
     messages.note("the object is held; send it with: sluice held push \(spool.id)")
   }
 }

@@ -17,6 +17,19 @@ struct Outcome: Sendable {
   var failure: Failure?
   var held: String?
 
+  init(destination: String, endpoint: String?, path: String?, elapsed: Duration) {
+    self.destination = destination
+    self.endpoint = endpoint
+    self.path = path
+    self.elapsed = elapsed
+  }
+
+  /// Of a destination that could not be opened.
+  init(_ refused: DestinationFailure, elapsed: Duration) {
+    self.init(destination: refused.text, endpoint: refused.endpoint, path: refused.path, elapsed: elapsed)
+    failure = refused.failure
+  }
+
   /// The line of standard output, keys in the order of the contract.
   var json: String {
     var text = JSONText()
