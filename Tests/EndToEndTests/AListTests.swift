@@ -245,7 +245,7 @@ struct AListTests {
       (500, "the drive says no", 69, "server", true),
     ] as [(Int, String, Int32, String, Bool)])
   func answers(code: Int, message: String, exit: Int32, kind: String, retries: Bool) async throws {
-    let server = try await box.loopback("--code", "\(code)", "--message", message)
+    let server = try await box.loopback("--code=\(code)", "--message", message)
     let run = try await box.sluice("--retries", "1", server.alist("/x"), input: bytes)
     let result = try run.failure(exit, kind)
     #expect(result["attempts"].int == (retries ? 2 : 1))

@@ -36,7 +36,7 @@ struct CommandLineTests {
       "--retries",
       "--timeout", "--connect-timeout", "--limit-rate", "--verify", "--no-preflight", "--tee", "--result", "--progress", "--quiet",
       "--verbose",
-      "--spool-dir", "--no-hold", "--token-file", "--cacert", "--insecure", "--dry-run", "--version",
+      "--spool-dir", "--no-hold", "--token-file", "--cacert", "--insecure", "--dry-run",
     ] { #expect(help.contains(option), "\(option)") }
   }
 

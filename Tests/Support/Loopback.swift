@@ -65,10 +65,18 @@ public final class Loopback: Sendable {
     await program.stop()
   }
 
-  /// What it was asked so far, in the order in which the requests ended.
+  /// What it was asked so far, in the order in which the requests ended; header names in lower case.
   public func log() throws -> [Entry] {
     guard exists(logFile) else { return [] }
-    return try String(decoding: contents(logFile), as: UTF8.self).split(separator: "\n").map { try JSON(parsing: $0) }
+    // Its last line may be in the middle of being written.
+    let text = String(decoding: try contents(logFile), as: UTF8.self)
+    return try text[..<(text.lastIndex(of: "\n") ?? text.startIndex)].split(separator: "\n").map { line in
+      guard case .object(var members) = try JSON(parsing: line) else { return .null }
+      if case .object(let headers) = members["headers"] ?? .null {
+        members["headers"] = .object(Dictionary(headers.map { ($0.key.lowercased(), $0.value) }) { $1 })
+      }
+      return .object(members)
+    }
   }
 
   /// The requests to one path.
