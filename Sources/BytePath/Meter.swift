@@ -5,6 +5,7 @@ public final class Meter: Sendable {
   private let inputCount = Atomic<Int64>(0)
   private let objectCount = Atomic<Int64>(0)
   private let sentCount = Atomic<Int64>(0)
+  private let percent = Atomic<Int>(-1)
 
   public init() {}
 
@@ -15,8 +16,17 @@ public final class Meter: Sendable {
   /// Bytes of the object handed to the network in the current attempt.
   public var sent: Int64 { sentCount.load(ordering: .relaxed) }
 
+  /// How far the server says it has come with the object after it had all of it; nil if it does not say.
+  public var serverPercent: Int? {
+    let value = percent.load(ordering: .relaxed)
+    return value < 0 ? nil : value
+  }
+
   func addInput(_ bytes: Int) { inputCount.add(Int64(bytes), ordering: .relaxed) }
   func addObject(_ bytes: Int) { objectCount.add(Int64(bytes), ordering: .relaxed) }
+
+  /// - Parameter value: 0 to 100.
+  public func setServerPercent(_ value: Int) { percent.store(min(max(value, 0), 100), ordering: .relaxed) }
 
   /// Says that `bytes` bytes of the current attempt have been handed on.
   public func setSent(_ bytes: Int64) { sentCount.store(bytes, ordering: .relaxed) }

@@ -57,6 +57,10 @@ public struct AList: Endpoint {
     if let existing { try refuse(existing, path, isOwnRest ? .overwrite : attributes.existing) } else { api.begin(path) }
     let isTask = attributes.has("as-task") && payload.length > 0
     if attributes.has("as-task"), !isTask { warn("an empty object is not sent as a task, which OpenList always fails") }
+    let tasks = AListTask(api, path, meter)
+    if isTask, let task = try await tasks.begunEarlier() {
+      return Receipt(task: try await tasks.follow(task, untilEnd: attributes.has("wait")))
+    }
     var headers: [(name: String, value: String)] = [("File-Path", FilePathHeader.encoded(path))]
     if let type = attributes.contentType { headers.append(("Content-Type", type)) }
     if let modified = attributes.modified { headers.append(("Last-Modified", String(modified))) }
@@ -67,13 +71,21 @@ public struct AList: Endpoint {
 
     var request = HTTPRequest(method: .put, url: "", headers: headers, body: HTTPBody(payload: payload, meter: meter), isUpload: true)
     request.url = api.url("/api/fs/put")
-    let reply = try await api.reply(to: request)
+    let reply: AListReply
+    do throws(Failure) { reply = try await api.reply(to: request) } catch {
+      throw withWarningOfRest(error, path, wasSent: meter.sent > 0 && !isTask)
+    }
     try AListCode.checkPut(reply, path, mayRetryExisting: attributes.existing == .overwrite)
     guard reply.answer.isAfterWholeBody else {
       throw reply.answer.withEvidence(Failure(.protocol, "\(api.origin) reports success before it had the whole object", retryable: true))
     }
     var receipt = Receipt(httpStatus: reply.answer.status, response: reply.answer.report)
-    if isTask { receipt.task = try await AListTask(api, path).follow(reply, untilEnd: attributes.has("wait"), meter) }
+    if isTask {
+      guard let task = reply.data?["task"], task["id"]?.string != nil else {
+        throw reply.answer.withEvidence(Failure(.protocol, "the server did not say which task it made of the upload"))
+      }
+      receipt.task = try await tasks.follow(task, untilEnd: attributes.has("wait"))
+    }
     return receipt
   }
 
@@ -117,6 +129,16 @@ public struct AList: Endpoint {
       guard error.kind == .rejected || (error.kind == .server && error.httpStatus == 200) else { throw error }
       return nil
     }
+  }
+
+  /// Local storage writes to the final name at once, and drives that cannot overwrite move the old object aside (internal/op/fs.go).
+  private func withWarningOfRest(_ failure: Failure, _ path: String, wasSent: Bool) -> Failure {
+    var failure = failure
+    if wasSent, [.unreachable, .timeout].contains(failure.kind), failure.hint == nil {
+      failure.hint =
+        "what is at \(path) now may be cut; the object before it may be there as \(path).alist_to_delete or .openlist_to_delete"
+    }
+    return failure
   }
 
   private func refuse(_ entry: AListEntry, _ path: String, _ existing: Existing) throws(Failure) {

@@ -34,6 +34,8 @@ final class AListAPI: Sendable {
     var provider: (folder: String, name: String?)?
     /// Names that were free when a put to them began: what is there later may be what a connection that broke left of it.
     var begun: Set<String> = []
+    /// The server's upload tasks of a name, by their IDs, before the first put to it.
+    var tasksBefore: [String: Set<String>] = [:]
   }
 
   private let base: BaseURL
@@ -104,6 +106,15 @@ final class AListAPI: Sendable {
   /// True if a put to this name began when it was free.
   func hasBegun(_ path: String) -> Bool {
     session.withLock { $0.begun.contains(path) }
+  }
+
+  /// The tasks that were there before the first put to `path`; nil if `current` are those, because this is the first.
+  func tasksBefore(_ path: String, current: Set<String>) -> Set<String>? {
+    session.withLock { session in
+      if let before = session.tasksBefore[path] { return before }
+      session.tasksBefore[path] = current
+      return nil
+    }
   }
 
   /// The driver of the storage that holds `folder`, or will.

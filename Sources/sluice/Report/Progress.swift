@@ -110,7 +110,7 @@ final class Progress: Sendable {
     let sent = bytes[index]
     var text = "\(total == 0 ? 100 : sent * 100 / total) %  \(ProgressLine.size(sent))/\(ProgressLine.size(total))"
     if sent >= total {
-      text += "  waiting for the answer"
+      text += meters[index].serverPercent.map { "  the server has stored \($0) %" } ?? "  waiting for the answer"
     } else {
       text += "  \(ProgressLine.rate(state.rates[index]))"
       if let rate = state.rates[index], rate > 1 { text += "  \(ProgressLine.time(Double(total - sent) / rate)) left" }
@@ -123,7 +123,9 @@ final class Progress: Sendable {
       return [ProgressLine.json(phase: "input", destination: nil, bytes[0], total: nil, object: input.object, state.rates[0])]
     }
     return names.indices.map { index in
-      ProgressLine.json(phase: "upload", destination: names[index], bytes[index], total: total, object: nil, state.rates[index])
+      ProgressLine.json(
+        phase: "upload", destination: names[index], bytes[index], total: total, object: nil, state.rates[index],
+        serverPercent: meters[index].serverPercent)
     }
   }
 

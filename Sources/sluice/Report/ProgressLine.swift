@@ -63,7 +63,9 @@ enum ProgressLine {
     return hours > 0 ? "\(hours):\(twoDigits(minutes)):\(twoDigits(rest))" : "\(minutes):\(twoDigits(rest))"
   }
 
-  static func json(phase: String, destination: String?, _ bytes: Int64, total: Int64?, object: Int64?, _ rate: Double?) -> String {
+  static func json(
+    phase: String, destination: String?, _ bytes: Int64, total: Int64?, object: Int64?, _ rate: Double?, serverPercent: Int? = nil
+  ) -> String {
     var text = JSONText()
     text.add("phase", phase)
     text.add("destination", destination)
@@ -71,6 +73,7 @@ enum ProgressLine {
     text.add("total", total)
     text.add("object_bytes", object)
     text.add("rate", rate.map { Int64($0) })
+    text.add("server_percent", serverPercent.map(Int64.init))
     return text.text
   }
 
