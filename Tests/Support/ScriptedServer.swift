@@ -46,14 +46,15 @@ public final class ScriptedServer: Sendable {
   /// `HOST:PORT`.
   public var authority: String { "127.0.0.1:\(port)" }
 
-  /// Ends it and all its connections. To be called, as its thread holds it.
+  /// Ends it and all its connections. To be called, as its thread holds it; a second time does nothing.
   public func stop() {
-    let connections = state.withLock { state in
+    // Within the lock, as a descriptor that is closed may be somebody else's a moment later.
+    state.withLock { state in
+      guard !state.isStopped else { return }
       state.isStopped = true
-      return state.connections
+      for connection in state.connections { shutdown(connection, Int32(SHUT_RDWR)) }
+      shutdown(listener, Int32(SHUT_RDWR))
     }
-    for connection in connections { shutdown(connection, Int32(SHUT_RDWR)) }
-    shutdown(listener, Int32(SHUT_RDWR))
   }
 
   private func acceptAll(_ answer: @escaping @Sendable (Exchange) -> Void) {
@@ -68,7 +69,10 @@ public final class ScriptedServer: Sendable {
       state.withLock { _ = $0.connections.insert(connection) }
       thread { self.serve(connection, answer) }
     }
-    close(listener)
+    state.withLock { state in
+      state.isStopped = true
+      close(listener)
+    }
   }
 
   private func serve(_ connection: Int32, _ answer: (Exchange) -> Void) {
