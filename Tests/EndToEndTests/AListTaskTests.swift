@@ -75,6 +75,8 @@ struct AListTaskTests {
         exchange.answer(
           #"{"code":200,"message":"success","data":{"task":{"id":"t1","name":"upload x to [/](/)","state":0,"status":"","progress":0,"error":""}}}"#
         )
+      case "/api/task/upload/undone", "/api/task/upload/done":
+        exchange.answer(#"{"code":200,"message":"success","data":[]}"#)
       default:
         polls.increment()
         exchange.answer(#"{"code":404,"message":"task not found","data":null}"#)

@@ -153,6 +153,7 @@ struct AListTests {
   @Test("an unwritable path is refused before the input is read", arguments: [["--permission", "0"], ["--no-write", "/dir"]])
   func unwritable(options: [String]) async throws {
     let server = options[0] == "--permission" ? try await box.loopback("--permission", "0") : try await box.loopback("--no-write", "/dir")
+    try makeDirectory(server.alistFile("/dir"))
     let run = try await box.sluice(server.alist("/dir/x"), input: .endless)
     try run.failure(77, "auth")
     #expect(run.duration < .seconds(20))

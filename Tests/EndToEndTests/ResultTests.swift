@@ -211,7 +211,7 @@ struct ResultTests {
     try box.file("check.py", script)
     let checked = try await box.shell("python3 check.py '\(ResultSchema.file)'")
     #expect(checked.outputText == "ok\n", "\(checked.summary)\n\(lines)")
-    #expect(lines.split(separator: "\n").count == 13)
+    #expect(lines.split(separator: "\n").count == 11)
     // And that it refuses what is wrong.
     for wrong in [#"{"ok":true}"#, #"{"ok":false,"destination":"x","attempts":1,"elapsed_s":1}"#] {
       try box.file("lines", wrong)

@@ -31,7 +31,7 @@ extension Finished {
     let result = try result(location)
     #expect(result["ok"] == .bool(false), "\(summary)", sourceLocation: location)
     #expect(result["error"]["kind"].text == kind, "\(summary)", sourceLocation: location)
-    #expect(errorText.hasPrefix("sluice: ") || errorText.isEmpty, "\(summary)", sourceLocation: location)
+    #expect(errorText.contains("sluice: "), "\(summary)", sourceLocation: location)
     return result
   }
 
@@ -69,7 +69,8 @@ struct ResultSchema: Sendable {
   static let shared = try! ResultSchema(JSON(parsing: String(decoding: contents(file), as: UTF8.self)))
   /// The order in which a line has its keys.
   private static let order = [
-    "ok", "dry_run", "destination", "endpoint", "path", "input_bytes", "bytes", "gzip", "sha256", "attempts", "elapsed_s", "upload_s",
+    "ok", "dry_run", "destination", "endpoint", "path", "plan", "input_bytes", "bytes", "gzip", "sha256", "attempts", "elapsed_s",
+    "upload_s",
     "http_status", "response", "task", "verified", "error", "held",
   ]
 

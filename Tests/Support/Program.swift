@@ -380,6 +380,16 @@ func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
   }
 }
 
+/// Writes until nobody reads any more, but for a bound.
+private func writeEndlessly(to descriptor: Int32) {
+  for _ in 0..<endlessBlocks {
+    guard writeAll(endlessBlock, to: descriptor) else { break }
+  }
+  close(descriptor)
+}
+
+/// 2 GiB seem without end to a test that expects them to be refused, and do not fill the disk if they are not.
+private let endlessBlocks = 1 << 15
 private let endlessBlock = [UInt8](repeating: UInt8(ascii: "y"), count: 1 << 16)
 /// A program under test may go while it is written to.
 private let ignoredBrokenPipes: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
