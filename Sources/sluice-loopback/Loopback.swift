@@ -49,13 +49,18 @@ struct Loopback: ParsableCommand {
         StandardError.say("cannot serve on port \(server.port): \(error)")
       }
       folders.removeIfTemporary()
-      exit(1)
+      endProcess(1)
     }
 
     var received: CInt = 0
     sigwait(&signals, &received)
     server.stop()
     folders.removeIfTemporary()
-    exit(0)
+    endProcess(0)
   }
+}
+
+/// `ParsableCommand` has an `exit` of its own.
+private func endProcess(_ status: CInt) -> Never {
+  exit(status)
 }

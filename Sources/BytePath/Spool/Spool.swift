@@ -113,9 +113,7 @@ public final class Spool: Sendable {
   /// 48 bits of milliseconds and 80 random bits in Crockford's base 32.
   private static func makeID() -> String {
     let digits = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    let milliseconds = UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+    let milliseconds = millisecondsNow()
     let head = (0..<10).map { digits[Int(milliseconds >> (45 - 5 * $0) & 31)] }
     return String(head + (0..<16).map { _ in digits[Int.random(in: 0..<32)] })
   }

@@ -109,10 +109,3 @@ public struct SiYuan: Endpoint {
     String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
   }
 }
-
-/// Milliseconds since 1970.
-func millisecondsNow() -> Int64 {
-  var time = timespec()
-  clock_gettime(CLOCK_REALTIME, &time)
-  return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-}

@@ -95,7 +95,7 @@ struct PutRun: Sendable {
     var job: HeldJob?
     if payload.spool != nil {
       job = HeldJob(
-        created: currentMilliseconds(), destinations: targets.map { HeldJob.Destination(text: $0.absoluteText) }, payload: payload,
+        created: millisecondsNow(), destinations: targets.map { HeldJob.Destination(text: $0.absoluteText) }, payload: payload,
         sha256: try await payload.sha256(), isGzip: isGzip, attributes: attributes, verifies: put.verify)
     }
     let holding: Holding
@@ -163,11 +163,4 @@ extension Target {
     defer { free(folder) }
     return "\(String(cString: folder))/\(path)"
   }
-}
-
-/// Milliseconds since 1970.
-func currentMilliseconds() -> Int64 {
-  var time = timespec()
-  clock_gettime(CLOCK_REALTIME, &time)
-  return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
 }

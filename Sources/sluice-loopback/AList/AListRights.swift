@@ -1,0 +1,63 @@
+/// What users may do, and how `/api/me` says it.
+struct AListRights: Sendable {
+  enum Bit: Int {
+    case write = 3
+    case rename = 4
+    case move = 5
+    case remove = 7
+  }
+
+  private let given: Int?
+  private let closed: [String]
+
+  init(_ options: AccountOptions) {
+    given = options.permission
+    closed = options.readOnly ? ["/"] : options.noWrite
+  }
+
+  /// Whether a rule shuts everybody out of this path.
+  func isClosed(_ path: String) -> Bool {
+    closed.contains { prefix in
+      let clean = prefix.hasSuffix("/") ? String(prefix.dropLast()) : prefix
+      return clean.isEmpty || path == clean || path.hasPrefix(clean + "/")
+    }
+  }
+
+  func has(_ bit: Bit) -> Bool { bits(.openlist) & (1 << bit.rawValue) != 0 }
+
+  func mayWrite(_ path: String) -> Bool { has(.write) && !isClosed(path) }
+
+  func demand(_ bit: Bit, on path: String) throws {
+    guard has(bit), !isClosed(path) else { throw Refusal(AList.envelope(403, "permission denied")) }
+  }
+
+  func me(_ user: AListUser, _ flavor: Flavor) -> JSON {
+    let role = reportedRole(user)
+    let bits = Int64(bits(flavor))
+    let isOpenList = flavor == .openlist
+    var members: [(String, JSON)] = [
+      ("id", .int(user.role == .guest ? (isOpenList ? 2 : 1) : (isOpenList ? 1 : 2))), ("username", .string(user.name)),
+      ("password", .string("")), ("base_path", .string("/")), ("role", isOpenList ? .int(role) : .array([.int(role)])),
+      ("disabled", .bool(false)), ("permission", .int(bits)), ("sso_id", .string("")),
+    ]
+    if isOpenList { members.append(("allow_ldap", .bool(true))) }
+    members.append(("otp", .bool(false)))
+    if !isOpenList {
+      let entry = JSON.object([("path", .string("/")), ("permission", .int(bits))])
+      let roleName = role == 2 ? "admin" : role == 1 ? "guest" : "uploader"
+      members.append(("role_names", user.isStaticToken ? .null : .array([.string(roleName)])))
+      members.append(("permissions", user.isStaticToken ? .null : .array([entry])))
+    }
+    return .object(members)
+  }
+
+  /// Somebody with bits of his own is no admin; the static token always acts as one.
+  func reportedRole(_ user: AListUser) -> Int64 {
+    given != nil && user.role == .admin && !user.isStaticToken ? AListUser.Role.user.rawValue : user.role.rawValue
+  }
+
+  /// Without `--permission`: what a fresh server gives its admin.
+  private func bits(_ flavor: Flavor) -> Int {
+    given ?? (flavor == .openlist ? 29183 : 65535)
+  }
+}

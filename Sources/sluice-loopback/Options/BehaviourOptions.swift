@@ -1,0 +1,27 @@
+import ArgumentParser
+
+/// The two servers with AList's API, which differ in detail.
+enum Flavor: String, ExpressibleByArgument, Sendable {
+  case openlist, alist
+}
+
+/// How the well-behaved server behaves.
+struct BehaviourOptions: ParsableArguments, Sendable {
+  @Option(help: "Behave as OpenList 4.2.5 or as AList 3.63.0: openlist or alist.")
+  var flavor = Flavor.openlist
+
+  @Option(help: ArgumentHelp("The provider in AList's answers.", valueName: "name"))
+  var provider = "Local"
+
+  @Flag(help: "AList's fs/get reports md5, sha1 and sha256.")
+  var hashes = false
+
+  @Option(help: ArgumentHelp("An upload task of AList runs so long.", valueName: "ms"))
+  var taskDelay = 0
+
+  @Option(help: ArgumentHelp("Upload tasks of AList fail with this error.", valueName: "text"))
+  var failTask: String?
+
+  @Flag(help: "AList's fs/get tells the state before an upload until fs/list refreshes the folder.")
+  var staleGet = false
+}

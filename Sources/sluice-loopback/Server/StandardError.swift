@@ -1,0 +1,31 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// Descriptor 2, a line at a time.
+enum StandardError {
+  static func say(_ text: String) {
+    write("sluice-loopback: \(text)\n", to: 2)
+  }
+
+  /// One write, so that a line is whole even when the process ends next.
+  static func write(_ text: String, to descriptor: CInt) {
+    let bytes = Array(text.utf8)
+    // Nobody is left to tell when this fails.
+    _ = bytes.withUnsafeBytes { unsafeWrite(descriptor, $0.baseAddress, $0.count) }
+  }
+
+  private static func unsafeWrite(_ descriptor: CInt, _ start: UnsafeRawPointer?, _ count: Int) -> Int {
+    #if canImport(Glibc)
+      Glibc.write(descriptor, start, count)
+    #elseif canImport(Musl)
+      Musl.write(descriptor, start, count)
+    #else
+      Darwin.write(descriptor, start, count)
+    #endif
+  }
+}
