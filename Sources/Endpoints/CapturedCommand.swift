@@ -1,6 +1,12 @@
 import BytePath
 import Subprocess
-import SystemPackage
+
+// swift-subprocess speaks in the system's own types where there are some.
+#if canImport(System)
+  import System
+#else
+  import SystemPackage
+#endif
 
 /// A command whose output is a short answer, such as a password manager's.
 enum CapturedCommand {

@@ -1,13 +1,4 @@
 import ArgumentParser
-import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// A server to try and to test sluice against. It speaks AList's and SiYuan's upload API on one port of 127.0.0.1, as
 /// the real servers do, and misbehaves when told to.
@@ -58,9 +49,4 @@ struct Loopback: ParsableCommand {
     folders.removeIfTemporary()
     endProcess(0)
   }
-}
-
-/// `ParsableCommand` has an `exit` of its own.
-private func endProcess(_ status: CInt) -> Never {
-  exit(status)
 }

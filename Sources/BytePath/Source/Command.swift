@@ -1,5 +1,11 @@
 import Subprocess
-import SystemPackage
+
+// swift-subprocess speaks in the system's own types where there are some.
+#if canImport(System)
+  import System
+#else
+  import SystemPackage
+#endif
 
 /// A child process of a run: the command that makes the input, a `--through` filter or a `--check` guard.
 struct Command: Sendable {

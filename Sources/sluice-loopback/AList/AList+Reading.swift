@@ -1,13 +1,5 @@
 import Crypto
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// fs/get and fs/list.
 extension AList {
   func get(_ exchange: Exchange) async throws -> Answer {

@@ -35,7 +35,7 @@ final class AListTasks: Sendable {
     // A running task is only forgotten: it goes on.
     case "delete": tasks.withLock { $0.removeAll { $0.id == id } }
     // The body is gone after the first run, so that a second one fails as the first did.
-    default: if task.state == .failed { change(id) { $0.started = .now; $0.ended = .now } }
+    default: change(id) { if $0.state == .failed { ($0.started, $0.ended) = (.now, .now) } }
     }
     return AList.success()
   }

@@ -1,11 +1,3 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// A system call that failed. Its text is what the real servers, written in Go, put into their answers.
 struct FileError: Error, CustomStringConvertible {
   let call: String

@@ -1,13 +1,5 @@
 import NIOCore
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// A file that a body is written into, piece by piece. Closed when the value ends.
 struct FileSink: ~Copyable {
   private let descriptor: CInt

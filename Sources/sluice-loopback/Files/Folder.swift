@@ -1,15 +1,3 @@
-#if os(Linux)
-  // The compiler takes NIO's C module for the home of `stat` and `timespec`, because NIO's header includes theirs.
-  import CNIOLinux
-#endif
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// A folder of the disk whose entries are named from its own root: "/a/b" is `path` + "/a/b".
 struct Folder: Sendable {
   let path: String
@@ -87,15 +75,4 @@ struct Folder: Sendable {
     var status = stat()
     return stat(real, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
-}
-
-/// The method `rename` hides the system call.
-private func systemRename(_ old: String, _ new: String) -> CInt {
-  #if canImport(Glibc)
-    Glibc.rename(old, new)
-  #elseif canImport(Musl)
-    Musl.rename(old, new)
-  #else
-    Darwin.rename(old, new)
-  #endif
 }

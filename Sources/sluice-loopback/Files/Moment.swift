@@ -1,15 +1,3 @@
-#if os(Linux)
-  // The compiler takes NIO's C module for the home of `stat` and `timespec`, because NIO's header includes theirs.
-  import CNIOLinux
-#endif
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// A point in time, and how the answers write it.
 struct Moment: Sendable {
   let seconds: Int

@@ -1,11 +1,3 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// The folder below which everything is stored: `alist/`, `siyuan/`, and `incoming/` for bodies under way.
 struct ServedFolders: Sendable {
   let alist: Folder

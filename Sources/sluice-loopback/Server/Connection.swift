@@ -1,14 +1,6 @@
 import NIOCore
 import Synchronization
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// One TCP connection, and what can be done to it besides answering.
 final class Connection: Sendable {
   /// Counted from 1.

@@ -25,7 +25,6 @@ final class Exchange {
   private(set) var bodyIsComplete = false
   private(set) var bodyIsBroken = false
   private var awaitsContinue: Bool
-  /// The part of a piece that lies behind the limit.
   private var isLogged = false
   private var mustClose = false
 
@@ -45,7 +44,7 @@ final class Exchange {
     awaitsContinue = fields[.expect]?.lowercased() == "100-continue"
     var headers = fields.map { ($0.name.rawName, $0.value) }
     if let host = request.head.authority { headers.insert(("Host", host), at: 0) }
-    entry = LogEntry(method: method, path: path, query: query, headers: headers, connection: connection.number)
+    entry = LogEntry(method: method, path: String(pieces.first ?? ""), query: query, headers: headers, connection: connection.number)
   }
 
   /// The first value of a header, as Go's `Header.Get` gives it.
@@ -103,7 +102,12 @@ extension Exchange {
 
   private func received() async throws -> ByteBuffer? {
     let piece: ByteBuffer?
-    do { piece = try await incoming.next() } catch { piece = nil; bodyIsBroken = true }
+    do {
+      piece = try await incoming.next()
+    } catch {
+      piece = nil
+      bodyIsBroken = true
+    }
     if let piece { return piece }
     if let contentLength, bodyBytes < contentLength { bodyIsBroken = true }
     guard bodyIsBroken else {

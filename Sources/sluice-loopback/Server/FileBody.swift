@@ -2,14 +2,6 @@ import Hummingbird
 import HummingbirdCore
 import NIOCore
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// A file as the body of an answer, in constant memory.
 struct FileBody: Sendable {
   let path: String

@@ -18,7 +18,7 @@ struct LoopbackChannel: ServerChildChannel {
     channel.eventLoop.makeCompletedFuture {
       let connection = connections.add(channel)
       // A body arrives in pieces of this size; the smaller, the more time goes into passing them on.
-      let allocator = AdaptiveRecvByteBufferAllocator(minimum: 4096, initial: 1 << 16, maximum: 1 << 19)
+      let allocator = AdaptiveRecvByteBufferAllocator(minimum: 4096, initial: 1 << 16, maximum: 1 << 17)
       try channel.syncOptions?.setOption(.recvAllocator, value: allocator)
       try channel.pipeline.syncOperations.addHandler(SocketEnd(connection, of: connections), position: .first)
       try channel.pipeline.syncOperations.addHandler(PlainTextEnd())

@@ -4,14 +4,6 @@ import Logging
 import NIOCore
 import NIOPosix
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// Listens on 127.0.0.1 and hands every request to `Service`.
 struct LoopbackServer: Sendable {
   let port: Int

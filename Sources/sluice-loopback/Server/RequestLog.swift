@@ -1,11 +1,3 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// The file that `--log` names. One write per line; O_APPEND keeps the lines of several tasks apart.
 final class RequestLog: Sendable {
   private let descriptor: CInt

@@ -1,11 +1,3 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// Descriptor 2, a line at a time.
 enum StandardError {
   static func say(_ text: String) {
@@ -16,16 +8,6 @@ enum StandardError {
   static func write(_ text: String, to descriptor: CInt) {
     let bytes = Array(text.utf8)
     // Nobody is left to tell when this fails.
-    _ = bytes.withUnsafeBytes { unsafeWrite(descriptor, $0.baseAddress, $0.count) }
-  }
-
-  private static func unsafeWrite(_ descriptor: CInt, _ start: UnsafeRawPointer?, _ count: Int) -> Int {
-    #if canImport(Glibc)
-      Glibc.write(descriptor, start, count)
-    #elseif canImport(Musl)
-      Musl.write(descriptor, start, count)
-    #else
-      Darwin.write(descriptor, start, count)
-    #endif
+    _ = bytes.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress, $0.count) }
   }
 }

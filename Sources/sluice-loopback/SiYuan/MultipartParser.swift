@@ -1,11 +1,3 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// Takes a multipart body apart, in pieces of any size and with a boundary split anywhere. It holds back only as many
 /// bytes as could be the beginning of a boundary, or the header lines of one part.
 struct MultipartParser {
