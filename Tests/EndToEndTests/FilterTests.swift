@@ -1,0 +1,155 @@
+import Foundation
+import Support
+import Testing
+
+/// What stands between the input and the object: filters, guards, the least size, the copy.
+@Suite(.sandboxed)
+struct FilterTests {
+  private let box = Sandbox.here
+
+  @Test("a filter's output is the object")
+  func cat() async throws {
+    var generator = SeededGenerator(1)
+    let bytes = generator.bytes(1_500_000)
+    let result = try await box.sluice("--through", "cat", "./out", input: bytes).success()
+    try expectSame(contents("\(box.work)/out"), bytes)
+    #expect(result["input_bytes"].int == bytes.count)
+  }
+
+  @Test("filters follow each other in the order given")
+  func order() async throws {
+    let result = try await box.sluice("--through", "tr a b", "--through", "sed s/b/cc/", "./out", input: Array("a\n".utf8)).success()
+    try expectSame(contents("\(box.work)/out"), Array("cc\n".utf8))
+    #expect(result["input_bytes"].int == 2)
+    #expect(result["bytes"].int == 3)
+  }
+
+  @Test("gzip comes before the filters")
+  func gzipFirst() async throws {
+    var generator = SeededGenerator(2)
+    let bytes = generator.text(400_000)
+    try await box.sluice("-z", "--through", "gunzip -c", "./out", input: bytes).success()
+    try expectSame(contents("\(box.work)/out"), bytes)
+  }
+
+  @Test(
+    "a filter that fails uploads nothing, wherever it stands and whatever it printed",
+    arguments: [
+      ["exit 3"], ["cat; exit 3"], ["cat", "cat >&2; exit 1"], ["head -c 1; exit 9", "cat"], ["kill -9 $$"], ["no-such-filter-x"],
+    ])
+  func failing(filters: [String]) async throws {
+    let server = try await box.loopback()
+    let arguments = filters.flatMap { ["--through", $0] } + [server.alist("/out")]
+    let run = try await box.start(box.client(arguments, input: .bytes([UInt8](repeating: 65, count: 1_000_000)))).finish()
+    try run.failure(65, "input")
+    #expect(!exists(server.alistFile("/out")))
+    #expect(try server.log("/api/fs/put").isEmpty)
+    #expect(box.spoolNames.isEmpty)
+  }
+
+  @Test("a filter that fails ends a producer without end")
+  func failingEndless() async throws {
+    let run = try await box.sluice("--through", "head -c 10 >/dev/null; exit 1", "./out", input: .endless)
+    try run.failure(65, "input")
+    #expect(run.duration < .seconds(20))
+  }
+
+  @Test("a filter that is content with the beginning gives a whole object", arguments: [100, 1_000_000])
+  func headFilter(size: Int) async throws {
+    try await box.sluice("--through", "head -c 10", "./out", input: [UInt8](repeating: 65, count: size)).success()
+    try expectSame(contents("\(box.work)/out"), [UInt8](repeating: 65, count: 10))
+  }
+
+  @Test("a check that accepts lets the object through, and reads the input as it came")
+  func checkPasses() async throws {
+    var generator = SeededGenerator(3)
+    let bytes = generator.bytes(900_000)
+    try await box.sluice("-z", "--check", "cat > seen", "./out", input: bytes).success()
+    try expectSame(contents("\(box.work)/seen"), bytes)
+  }
+
+  @Test("a check that refuses uploads nothing, and is named", arguments: [["false"], ["true", "cat >/dev/null; exit 4"], ["kill -9 $$"]])
+  func checkFails(checks: [String]) async throws {
+    let server = try await box.loopback()
+    let arguments = checks.flatMap { ["--check", $0] } + [server.alist("/out")]
+    let run = try await box.start(box.client(arguments, input: .bytes(Array("data".utf8)))).finish()
+    try run.failure(65, "input")
+    #expect(run.errorText.contains(checks.last!.suffix(6)))
+    #expect(try server.log("/api/fs/put").isEmpty)
+    #expect(box.spoolNames.isEmpty)
+  }
+
+  @Test("a check that is content with the beginning does not stop the rest", arguments: ["head -c 1 >/dev/null", "true"])
+  func checkEndsEarly(check: String) async throws {
+    let bytes = [UInt8](repeating: 66, count: 3_000_000)
+    try await box.sluice("--check", check, "--check", "wc -c > count", "./out", input: bytes).success()
+    try expectSame(contents("\(box.work)/out"), bytes)
+    #expect(String(decoding: try contents("\(box.work)/count"), as: UTF8.self).contains("3000000"))
+  }
+
+  @Test("a check reads a regular file too")
+  func checkFile() async throws {
+    let file = try box.file("in", "not a tar")
+    let run = try await box.sluice("--input", file, "--check", "tar -tf - >/dev/null 2>&1", "./out")
+    try run.failure(65, "input")
+    #expect(!exists("\(box.work)/out"))
+    try await box.sluice("--input", file, "--check", "grep -q 'a tar'", "./out").success()
+  }
+
+  @Test(
+    "an input shorter than --min-size is refused, one of that size is not",
+    arguments: [("10", 9, false), ("10", 10, true), ("1k", 1023, false), ("1KiB", 1024, true)])
+  func minimum(limit: String, size: Int, passes: Bool) async throws {
+    let run = try await box.sluice("--min-size", limit, "./out", input: [UInt8](repeating: 1, count: size))
+    if passes {
+      try run.success()
+    } else {
+      try run.failure(65, "input")
+      #expect(run.errorText.contains("\(size)"))
+      #expect(!exists("\(box.work)/out"))
+      #expect(box.spoolNames.isEmpty)
+    }
+  }
+
+  @Test("--min-size counts the input, not what gzip makes of it, and holds for files")
+  func minimumOfInput() async throws {
+    let file = try box.file("in", [UInt8](repeating: 0, count: 5000))
+    try await box.sluice("-z", "--min-size", "5000", "--input", file, "./out").success()
+    try await box.sluice("--min-size", "5001", "--input", file, "./out2").failure(65, "input")
+    #expect(!exists("\(box.work)/out2"))
+  }
+
+  @Test("--tee copies the input to standard output, and the result goes to its file")
+  func tee() async throws {
+    var generator = SeededGenerator(6)
+    let bytes = generator.bytes(1_000_000)
+    let run = try await box.sluice("-z", "--tee", "--result", "result", "./out", input: bytes)
+    #expect(run.exit == 0, "\(run.errorText)")
+    expectSame(run.output, bytes)
+    let results = try resultLines(String(decoding: contents("\(box.work)/result"), as: UTF8.self))
+    #expect(results.map { $0["ok"] } == [.bool(true)])
+    try await expectSame(gunzipped(contents("\(box.work)/out")), bytes)
+  }
+
+  @Test("a reader of the copy that goes away does not stop the upload")
+  func teeToNobody() async throws {
+    let bytes = [UInt8](repeating: 3, count: 1_000_000)
+    let pipe = try PipeEnds()
+    close(pipe.read)
+    var client = box.client(["--tee", "--result", "result", "./out"], input: .bytes(bytes))
+    client.output = .descriptor(pipe.write)
+    let running = try box.start(client)
+    close(pipe.write)
+    let run = await running.finish()
+    #expect(run.exit == 0, "\(run.summary)")
+    try expectSame(contents("\(box.work)/out"), bytes)
+  }
+
+  @Test("--result writes the result there instead")
+  func resultFile() async throws {
+    let run = try await box.sluice("--result", "result", "./out", input: Array("x".utf8))
+    #expect(run.exit == 0)
+    #expect(run.output.isEmpty)
+    #expect(try resultLines(String(decoding: contents("\(box.work)/result"), as: UTF8.self)).count == 1)
+  }
+}

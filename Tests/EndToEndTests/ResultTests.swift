@@ -1,0 +1,222 @@
+import Foundation
+import Support
+import Testing
+
+/// What stands on standard output, and the exit status.
+@Suite(.sandboxed)
+struct ResultTests {
+  private let box = Sandbox.here
+  private let bytes = Array("some object\n".utf8)
+
+  /// Each row of the contract's table of exit statuses, with the shortest way there.
+  enum Row: String, CaseIterable, Sendable, CustomTestStringConvertible {
+    case usage, input, unreachable, timeout, server, rejected, exists, spool, `protocol`, auth, config, interrupted
+    var testDescription: String { rawValue }
+  }
+
+  @Test("each kind of failure has its exit status, and one line of JSON alone on standard output", arguments: Row.allCases)
+  func exitStatus(row: Row) async throws {
+    switch row {
+    case .usage: try await box.sluice("nothing-that-is-a-destination", input: bytes).usage()
+    case .input: try await box.sluice("./out", "--", "false").failure(65, "input")
+    case .unreachable:
+      let closed = try box.scripted { _ in }
+      closed.stop()
+      try await box.sluice("--retries", "0", "alist+http://\(closed.authority)/x", input: bytes).failure(69, "unreachable")
+    case .timeout:
+      let server = try await box.loopback("--hang")
+      try await box.sluice("--timeout", "500ms", "--retries", "0", server.alist("/x"), input: bytes).failure(69, "timeout")
+    case .server:
+      let server = try await box.loopback("--status", "500")
+      try await box.sluice("--retries", "0", server.alist("/x"), input: bytes).failure(69, "server")
+    case .rejected:
+      try makeDirectory("\(box.work)/out")
+      try await box.sluice("./out", input: bytes).failure(73, "rejected")
+    case .exists:
+      try box.file("out", "x")
+      try await box.sluice("--no-clobber", "./out", input: bytes).failure(73, "exists")
+    case .spool: try await box.sluice("--spool-dir", "/proc/none", "./out", input: bytes).failure(74, "spool")
+    case .protocol:
+      let server = try await box.loopback("--html")
+      try await box.sluice("--retries", "0", server.alist("/x"), input: bytes).failure(76, "protocol")
+    case .auth:
+      let server = try await box.loopback()
+      try await box.sluice(server.alist("/x"), input: bytes, environment: ["ALIST_TOKEN": "wrong"]).failure(77, "auth")
+    case .config: try await box.sluice("no-such-remote:/x", input: bytes).failure(78, "config")
+    case .interrupted:
+      let running = try box.start(box.client(["./out"], input: .pipe))
+      await running.write(bytes)
+      try await eventually("the input is being read") { !box.spoolNames.isEmpty }
+      running.signal(SIGTERM)
+      try await running.finish().failure(143, "interrupted")
+    }
+  }
+
+  @Test("a success has all that the contract names, in its order")
+  func keys() async throws {
+    let server = try await box.loopback()
+    let run = try await box.sluice("-z", server.alist("/x"), input: bytes)
+    let result = try run.success()
+    let expected: Set = [
+      "ok", "destination", "endpoint", "path", "input_bytes", "bytes", "gzip", "sha256", "attempts", "elapsed_s", "upload_s", "http_status",
+      "response",
+    ]
+    #expect(result.keys == expected)
+    #expect(run.outputText.hasPrefix(#"{"ok":true,"destination":"#))
+    #expect(!run.outputText.contains(": "), "the JSON is compact")
+    #expect(try #require(result["upload_s"].double) <= #require(result["elapsed_s"].double))
+    #expect(run.errorText.isEmpty)
+  }
+
+  @Test("a failure has its error, what was read, and where it is held")
+  func failureKeys() async throws {
+    let server = try await box.loopback("--code", "403", "--message", "permission denied")
+    let result = try await box.sluice("--no-preflight", server.alist("/x"), input: bytes).failure(77, "auth")
+    for key in ["input_bytes", "bytes", "gzip", "sha256", "http_status", "response", "held"] { #expect(result[key] != .null, "\(key)") }
+    #expect(result["response"]["message"].text == "permission denied")
+  }
+
+  @Test("each destination has its line, and the status is that of the first that failed in the order given")
+  func several() async throws {
+    let server = try await box.loopback("--code", "403", "--message", "permission denied", "--on", "/api/fs/put")
+    try makeDirectory("\(box.work)/directory")
+    for (order, exit) in [(["./out", server.alist("/x"), "./directory"], 77), (["./out", "./directory", server.alist("/x")], 73)]
+      as [([String], Int32)]
+    {
+      let run = try await box.start(box.client(["--no-preflight", "--retries", "0"] + order, input: .bytes(bytes))).finish()
+      #expect(run.exit == exit, "\(run.summary)")
+      let results = try run.results()
+      #expect(Set(results.compactMap { $0["destination"].text }) == Set(order))
+      #expect(results.filter { $0["ok"].bool == true }.count == 1)
+      try expectSame(contents("\(box.work)/out"), bytes)
+    }
+  }
+
+  @Test("one destination that is refused at the preflight does not keep the others from the object")
+  func severalWithRefusal() async throws {
+    let server = try await box.loopback()
+    try makeDirectory("\(box.work)/directory")
+    let run = try await box.sluice("./directory", server.alist("/x"), input: bytes)
+    #expect(run.exit == 73, "\(run.summary)")
+    #expect(try run.results().count == 2)
+    #expect(try contents(server.alistFile("/x")) == bytes)
+  }
+
+  @Test("a standard output that is closed does not lose the upload", arguments: ["closed", "no reader", "/dev/full"])
+  func closedOutput(how: String) async throws {
+    var client = box.client(["./out"], input: .bytes(bytes))
+    let ends = try PipeEnds()
+    close(ends.read)
+    let full = open("/dev/full", O_WRONLY | O_CLOEXEC)
+    defer {
+      close(ends.write)
+      close(full)
+    }
+    client.output = how == "closed" ? .closed : .descriptor(how == "no reader" ? ends.write : full)
+    let run = try await box.start(client).finish()
+    #expect(run.exit == 0, "\(run.summary)")
+    #expect(try contents("\(box.work)/out") == bytes)
+    #expect(box.spoolNames.isEmpty)
+  }
+
+  @Test("a standard error that is closed does not lose the upload", arguments: ["closed", "no reader", "/dev/full"])
+  func closedError(how: String) async throws {
+    let server = try await box.loopback("--status", "503", "--times", "1")
+    var client = box.client(["-v", "--progress", "always", server.alist("/x")], input: .bytes(bytes))
+    let ends = try PipeEnds()
+    close(ends.read)
+    let full = open("/dev/full", O_WRONLY | O_CLOEXEC)
+    defer {
+      close(ends.write)
+      close(full)
+    }
+    client.error = how == "closed" ? .closed : .descriptor(how == "no reader" ? ends.write : full)
+    let run = try await box.start(client).finish()
+    try run.success()
+    #expect(try contents(server.alistFile("/x")) == bytes)
+  }
+
+  @Test("with all of standard input, output and error closed a command's output arrives")
+  func allClosed() async throws {
+    var client = box.client(["./out", "--", "echo", "hi"], input: .closed)
+    client.output = .closed
+    client.error = .closed
+    let run = try await box.start(client).finish()
+    #expect(run.exit == 0)
+    try expectSame(contents("\(box.work)/out"), Array("hi\n".utf8))
+  }
+
+  @Test("a server's words can't draw on the terminal, nor break the line of JSON")
+  func hostileWords() async throws {
+    let server = box.keep(
+      try .alist { $0.answer(#"{"code":500,"message":"upload not supported \u001b[2J\u0007\n{\"ok\":true}\u202e","data":null}"#) })
+    let run = try await box.sluice("--retries", "0", "alist+http://\(server.authority)/x", input: bytes)
+    try run.failure(73, "rejected")
+    #expect(!run.errorText.unicodeScalars.contains { $0.value < 0x20 && $0 != "\n" })
+    #expect(!run.errorText.contains("\u{202e}"))
+    #expect(!run.errorText.split(separator: "\n").contains { $0.hasPrefix("{") })
+  }
+
+  @Test("a response of many bytes is cut in the result")
+  func longResponse() async throws {
+    let server = box.keep(try .alist { $0.answer("<html>" + String(repeating: "é", count: 100_000), type: "text/html") })
+    let run = try await box.sluice("--retries", "0", "alist+http://\(server.authority)/x", input: bytes)
+    try run.failure(76, "protocol")
+    #expect(run.output.count < 10_000)
+  }
+
+  @Test("--dry-run says what would be done, reads nothing and uploads nothing")
+  func dryRun() async throws {
+    let server = try await box.loopback()
+    let result = try await box.sluice("-n", "-z", server.alist("/x"), input: .endless).success()
+    #expect(result["dry_run"].bool == true)
+    #expect(result["path"].text == "/x")
+    #expect(try server.log("/api/fs/put").isEmpty)
+    try await box.sluice("-n", server.alist("/x"), input: .endless, environment: ["ALIST_TOKEN": "wrong"]).failure(77, "auth")
+  }
+
+  @Test("messages begin with the program's name, and -q leaves errors alone")
+  func messages() async throws {
+    let server = try await box.loopback()
+    let loud = try await box.sluice(server.siyuan("/conf/x"), input: bytes)
+    #expect(loud.errorText.split(separator: "\n").allSatisfy { $0.hasPrefix("sluice: ") })
+    #expect(loud.errorText.contains("warning"))
+    #expect(try await box.sluice("-q", server.siyuan("/conf/x"), input: bytes).errorText.isEmpty)
+    let failed = try await box.sluice("-q", "./no/such/dir/x", input: bytes)
+    #expect(failed.errorText.hasPrefix("sluice: "))
+  }
+
+  @Test(
+    "Python's validator agrees that the lines follow the schema",
+    .enabled(if: Program.installed("python3") != nil, "python3 is not installed"))
+  func pythonSchema() async throws {
+    guard try await box.shell("python3 -c 'import jsonschema'").exit == 0 else {
+      print("skipped: Python has no jsonschema")
+      return
+    }
+    let server = try await box.loopback()
+    var lines = ""
+    lines += try await box.sluice("--verify", server.alist("/x"), input: bytes).outputText
+    lines += try await box.sluice("-z", server.siyuan("/data/x"), "./out", input: bytes).outputText
+    lines += try await box.sluice("-n", server.alist("/x"), input: bytes).outputText
+    lines += try await box.sluice("-o", "as-task", "-o", "wait", server.alist("/t"), input: bytes).outputText
+    lines += try await box.sluice("./out", "--", "false").outputText
+    lines += try await box.sluice("nowhere:/x", input: bytes).outputText
+    lines += try await box.sluice("mkdir", server.alist("/d"), "./d").outputText
+    lines += try await box.sluice("check", server.alist("/d"), "./d").outputText
+    try box.file("lines", lines)
+    let script =
+      "import json,sys,jsonschema; s=json.load(open(sys.argv[1])); jsonschema.Draft202012Validator.check_schema(s); "
+      + "[jsonschema.validate(json.loads(l), s) for l in open('lines')]; print('ok')"
+    try box.file("check.py", script)
+    let checked = try await box.shell("python3 check.py '\(ResultSchema.file)'")
+    #expect(checked.outputText == "ok\n", "\(checked.summary)\n\(lines)")
+    #expect(lines.split(separator: "\n").count == 11)
+    // And that it refuses what is wrong.
+    for wrong in [#"{"ok":true}"#, #"{"ok":false,"destination":"x","attempts":1,"elapsed_s":1}"#] {
+      try box.file("lines", wrong)
+      #expect(try await box.shell("python3 check.py '\(ResultSchema.file)'").exit != 0)
+      #expect(!ResultSchema.shared.problems(in: try JSON(parsing: wrong)).isEmpty)
+    }
+  }
+}
