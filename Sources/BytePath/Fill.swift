@@ -32,13 +32,16 @@ public struct FillPlan: Sendable {
 public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failure) -> SpoolDirectory, _ meter: Meter) async throws(Failure)
   -> Payload
 {
-  if case .path(let path) = plan.input, plan.isPlain {
-    let file = try openInputFile(path)
-    if let status = try? file.status(), status.isRegularFile {
-      let payload = try Payload(file: file, path: path)
+  var file: Descriptor?
+  if case .path(let path) = plan.input {
+    // Opened once: whoever writes to a named pipe would lose what he wrote between two readers.
+    let opened = try openInputFile(path)
+    file = opened
+    if plan.isPlain, opened.isFileWithContent {
+      let payload = try Payload(file: opened, path: path)
       try plan.checkMinimum(payload.length)
       if !plan.guards.isEmpty {
-        _ = try await FillRun(plan, spool: nil, meter).result()
+        _ = try await FillRun(plan, file, spool: nil, meter).result()
       }
       return payload
     }
@@ -47,12 +50,20 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
   folder.sweep()
   let spool = try Spool.create(in: folder)
   do throws(Failure) {
-    let sha256 = try await FillRun(plan, spool: spool, meter).result()
+    let sha256 = try await FillRun(plan, file, spool: spool, meter).result()
     try plan.checkMinimum(meter.input)
     return Payload(spool: spool, length: meter.object, inputLength: meter.input, sha256: sha256)
   } catch {
     spool.remove()
     throw error
+  }
+}
+
+extension Descriptor {
+  /// False for the files of /proc and the like too, which say that they are empty and are not.
+  fileprivate var isFileWithContent: Bool {
+    guard let status = try? status() else { return false }
+    return status.isRegularFile && status.st_size > 0
   }
 }
 

@@ -30,21 +30,27 @@ final class FillRun: Sendable {
   private let object: ObjectWriter
   private let firstFailure = Mutex<Failure?>(nil)
 
-  /// - Parameter spool: nil if the object is kept nowhere, and the input is read for its guards alone.
+  /// - Parameters:
+  ///   - file: the opened file or named pipe of an input that is one.
+  ///   - spool: nil if the object is kept nowhere, and the input is read for its guards alone.
   /// - Throws: `input` if the input can't be opened, `spool` if the process has no descriptors left.
-  init(_ plan: FillPlan, spool: Spool?, _ meter: Meter) throws(Failure) {
+  init(_ plan: FillPlan, _ file: Descriptor?, spool: Spool?, _ meter: Meter) throws(Failure) {
     self.plan = plan
     self.meter = meter
     object = ObjectWriter(spool, meter)
     interrupt = try Interrupt()
     let threads = plan.gzip?.threads ?? 0
     ring = BlockRing(count: threads * 2 + 3, hasWorkers: threads > 0)
-    if case .command = plan.input {
+    switch (plan.input, file) {
+    case (.command, _):
       let pipe = try makePipe()
       source = Source(pipe.read, name: "the command's output", interrupt: interrupt)
       commandOutput = pipe.write
-    } else {
-      source = try Source.open(plan.input, interrupt: interrupt)
+    case (.path(let path), let file?):
+      source = Source(file, name: path, interrupt: interrupt)
+      commandOutput = nil
+    default:
+      source = try Source.standardInput(interrupt)
       commandOutput = nil
     }
     guards = try plan.guards.map { (line) throws(Failure) in

@@ -2,6 +2,9 @@ import BytePath
 import Synchronization
 
 /// SIGINT, SIGTERM and SIGHUP. The first one ends the run in order; a second one ends the process at once.
+///
+/// They come through a handler and a pipe, because blocking them and waiting for them does not hold: a thread that a library makes may open
+/// all signals, as that of swift-subprocess does while it waits for children, and the first one that it meets would end the process.
 final class Signals: Sendable {
   private struct State {
     var first: Int32?
@@ -10,29 +13,24 @@ final class Signals: Sendable {
 
   private let state = Mutex(State())
 
-  /// Blocks the signals in this thread and all later ones. To be called before any other thread is made: a signal would otherwise find one
-  /// that does not block it. A broken pipe becomes an error of the call that meets it.
-  func block() {
+  /// Takes the signals from here on. A broken pipe becomes an error of the call that meets it.
+  func install() {
     signal(SIGPIPE, SIG_IGN)
-    var set = Signals.waited
-    pthread_sigmask(SIG_BLOCK, &set, nil)
-  }
-
-  /// Takes the signals as they come. Blocks until the process ends.
-  func waitForever() -> Never {
-    var set = Signals.waited
-    while true {
-      var number: Int32 = 0
-      if sigwait(&set, &number) == 0 { received(number) }
+    guard Signals.pipe != nil else { return }
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      let before = signal(number) { Signals.pass($0) }
+      // A signal that was ignored at the start stays ignored: that is how `nohup` works.
+      if Signals.isIgnoring(before) { signal(number, SIG_IGN) }
     }
   }
 
-  private static let waited = {
-    var set = sigset_t()
-    sigemptyset(&set)
-    for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) { sigaddset(&set, number) }
-    return set
-  }()
+  /// Handles the signals as they come. Blocks until the process ends.
+  func waitForever() -> Never {
+    let byte = UnsafeMutableRawBufferPointer.allocate(byteCount: 1, alignment: 1)
+    while true {
+      if let count = try? Signals.pipe?.read.read(into: byte), count == 1 { received(Int32(byte[0])) } else { pause() }
+    }
+  }
 
   /// The first signal that came.
   var first: Int32? { state.withLock { $0.first } }
@@ -55,14 +53,20 @@ final class Signals: Sendable {
     action?()
   }
 
-  /// A signal that was ignored at the start stays ignored: that is how `nohup` works.
-  private static func isIgnored(_ number: Int32) -> Bool {
-    var action = sigaction()
-    guard sigaction(number, nil, &action) == 0 else { return false }
-    #if canImport(Darwin)
-      return unsafeBitCast(action.__sigaction_u.__sa_handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
-    #else
-      return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
-    #endif
+  /// Made before the handler that writes to it is installed. Nil if the process was started without room for descriptors.
+  private static let pipe = try? Descriptor.pipe()
+
+  /// The handler: only what is safe in one (signal-safety(7)).
+  private static func pass(_ number: Int32) {
+    guard let pipe else { return }
+    let before = errno
+    var byte = UInt8(truncatingIfNeeded: number)
+    _ = write(pipe.write.raw, &byte, 1)
+    errno = before
+  }
+
+  private static func isIgnoring(_ handler: (@convention(c) (Int32) -> Void)?) -> Bool {
+    guard let handler else { return false }
+    return unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 }

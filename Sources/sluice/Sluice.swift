@@ -29,11 +29,11 @@ protocol RunnableCommand: AsyncParsableCommand {
 
 @main
 enum Main {
-  /// Not async: the main thread of an async program waits with all signals open, and the first would end it on the spot. Here it is the one
-  /// that takes them.
+  /// Not async: the main thread is the one that waits for signals.
   static func main() {
     let words = CommandLine.arguments.dropFirst()
     let arguments = Array(words.prefix { $0 != "--" })
+    let command = words.count > arguments.count ? Array(words.dropFirst(arguments.count + 1)) : nil
     openMissingDescriptors()
     hidePasswords()
     if arguments.contains(where: { $0 == "--version" || $0 == "-V" }) {
@@ -41,13 +41,13 @@ enum Main {
       exit(0)
     }
     let signals = Signals()
-    signals.block()
-    Task.detached { exit(await run(arguments, command: words.dropFirst(arguments.count + 1), signals)) }
+    signals.install()
+    Task.detached { exit(await run(arguments, command: command, signals)) }
     signals.waitForever()
   }
 
   /// The words after `--` are taken off before the parser, which has no room for them behind a list of destinations.
-  private static func run(_ arguments: [String], command words: ArraySlice<String>, _ signals: Signals) async -> Int32 {
+  private static func run(_ arguments: [String], command words: [String]?, _ signals: Signals) async -> Int32 {
     let messages = Messages()
     let command: any RunnableCommand
     do {
@@ -60,13 +60,14 @@ enum Main {
         try parsed.run()
         return 0
       }
-      guard words.isEmpty || runnable is Put else { throw ValidationError("only put takes a command after --") }
+      guard words == nil || runnable is Put else { throw ValidationError("only put takes a command after --") }
+      guard words?.isEmpty != true else { throw ValidationError("there is no command after --") }
       command = runnable
     } catch {
       return report(error, messages)
     }
     messages.verbosity = command.verbosity
-    let console = Console(messages: messages, signals: signals, command: Array(words))
+    let console = Console(messages: messages, signals: signals, command: words ?? [])
     let task = Task { await command.execute(console) }
     signals.onFirst { task.cancel() }
     return await task.value

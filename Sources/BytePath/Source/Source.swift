@@ -20,20 +20,13 @@ final class Source: Sendable {
     enlargePipe(descriptor.raw, to: 1 << 20)
   }
 
-  /// Opens standard input, a named pipe or a file. A named pipe without a writer is waited for in `read`, where an interrupt reaches it.
-  static func open(_ input: Input, interrupt: Interrupt) throws(Failure) -> Source {
-    switch input {
-    case .standardInput:
-      let copy = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
-      guard copy >= 0 else {
-        throw Failure(.input, "standard input is closed", hint: "pipe something into sluice, or name a file with --input")
-      }
-      return Source(Descriptor(adopting: copy), name: "standard input", interrupt: interrupt)
-    case .path(let path):
-      return Source(try openInputFile(path), name: path, interrupt: interrupt)
-    case .command:
-      preconditionFailure("a command's output is opened by the run that starts it")
+  /// - Throws: `input` if it is closed.
+  static func standardInput(_ interrupt: Interrupt) throws(Failure) -> Source {
+    let copy = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+    guard copy >= 0 else {
+      throw Failure(.input, "standard input is closed", hint: "pipe something into sluice, or name a file with --input")
     }
+    return Source(Descriptor(adopting: copy), name: "standard input", interrupt: interrupt)
   }
 
   /// Fills `buffer` from the front with what comes. With `whole` it returns less than a full buffer only at the end of the input, so that

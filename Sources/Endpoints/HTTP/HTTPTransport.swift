@@ -19,6 +19,7 @@ final class HTTPTransport: Sendable {
   private let client = Mutex<HTTPClient?>(nil)
   private let configuration: HTTPClient.Configuration
   private let settings: HTTPSettings
+  private let plainProxy: PlainProxy?
   private let detail: @Sendable (String) -> Void
   /// Scheme, host and port that credentials are for.
   private let origin: String
@@ -36,16 +37,24 @@ final class HTTPTransport: Sendable {
     configuration.connectionPool.idleTimeout = .seconds(4)
     // Retrying is `Retry`'s business; the pool would hide a refused connection for the whole connect time-out.
     configuration.connectionPool.retryConnectionEstablishment = false
-    if let proxy = try ProxySetting.fromEnvironment(for: base) {
-      configuration.proxy = .server(
-        host: proxy.host, port: proxy.port,
-        authorization: proxy.username.map { .basic(username: $0, password: proxy.password ?? "") })
-    }
+    plainProxy = try HTTPTransport.useProxy(for: base, &configuration)
     if base.isSecure {
       if settings.isInsecure { context.warn("the certificate of \(base.host) is not verified (--insecure)") }
       configuration.tlsConfiguration = try HTTPTransport.tls(settings)
     }
     self.configuration = configuration
+  }
+
+  /// Returns the proxy if its requests are to be written for it; a tunnel is the client's own matter.
+  private static func useProxy(for base: BaseURL, _ configuration: inout HTTPClient.Configuration) throws(Failure) -> PlainProxy? {
+    guard let proxy = try ProxySetting.fromEnvironment(for: base) else { return nil }
+    guard base.isSecure else {
+      configuration.http1_1ConnectionDebugInitializer = { PlainProxy.prepare($0) }
+      return PlainProxy(setting: proxy)
+    }
+    configuration.proxy = .server(
+      host: proxy.host, port: proxy.port, authorization: proxy.username.map { .basic(username: $0, password: proxy.password ?? "") })
+    return nil
   }
 
   private static func tls(_ settings: HTTPSettings) throws(Failure) -> TLSConfiguration {
@@ -140,7 +149,8 @@ final class HTTPTransport: Sendable {
         let what = state.phase == .answering ? "did not answer within \(patience)" : "took no bytes for \(patience)"
         return .failure(timeout(what, state))
       }
-      do { try await Task.sleep(until: min(quiet, end ?? quiet)) } catch { return nil }
+      // The end of the sending, from which another time-out counts, is noticed by looking.
+      do { try await Task.sleep(until: min(quiet, end ?? quiet, .now + .milliseconds(200))) } catch { return nil }
     }
   }
 
@@ -151,11 +161,11 @@ final class HTTPTransport: Sendable {
   }
 
   private func exchange(_ request: HTTPRequest, _ state: ExchangeState) async -> Result<HTTPAnswer, Failure> {
-    var message = HTTPClientRequest(url: request.url)
+    var message = HTTPClientRequest(url: plainProxy?.url(for: request.url) ?? request.url)
     message.method = .RAW(value: request.method.rawValue)
     message.headers.add(name: "User-Agent", value: "sluice")
     message.headers.add(name: "Accept", value: "*/*")
-    for (name, value) in request.headers { message.headers.add(name: name, value: value) }
+    for (name, value) in request.headers + (plainProxy?.headers(for: request.url) ?? []) { message.headers.add(name: name, value: value) }
     if request.body.length > 0 {
       message.body = .stream(
         HTTPBodyPieces(
