@@ -25,7 +25,11 @@ struct Loopback: ParsableCommand {
   func run() throws {
     var signals = sigset_t()
     sigemptyset(&signals)
-    for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&signals, number) }
+    for number in [SIGTERM, SIGINT, SIGHUP] {
+      // A shell starts its background processes with SIGINT ignored.
+      signal(number, SIG_DFL)
+      sigaddset(&signals, number)
+    }
     pthread_sigmask(SIG_BLOCK, &signals, nil)
     signal(SIGPIPE, SIG_IGN)
 

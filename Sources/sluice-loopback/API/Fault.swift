@@ -32,7 +32,7 @@ struct Fault {
   private func ownAnswer(_ exchange: Exchange, _ service: Service) -> Answer {
     let isSiYuan = service.isSiYuan(exchange.path)
     if let status = options.redirect {
-      let target = (options.location ?? "") + exchange.path + (exchange.query.isEmpty ? "" : "?" + exchange.query)
+      let target = (options.location ?? "") + exchange.entry.path + (exchange.query.isEmpty ? "" : "?" + exchange.query)
       return Answer(status: status, headers: [("Location", target)])
     }
     if let status = options.status { return withRetryAfter(page(status)) }
