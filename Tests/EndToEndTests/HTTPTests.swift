@@ -162,6 +162,15 @@ struct HTTPTests {
     try await box.sluice("--idle-timeout", "500ms", server.alist("/x"), input: bytes).success()
   }
 
+  @Test("--limit-rate keeps an upload below the rate", arguments: ["alist", "siyuan", "file"])
+  func limitRate(endpoint: String) async throws {
+    let server = try await box.loopback()
+    let destination = ["alist": server.alist("/x"), "siyuan": server.siyuan("/data/x"), "file": "./x"][endpoint]!
+    let run = try await box.sluice("--limit-rate", "400k", destination, input: [UInt8](repeating: 1, count: 600 << 10))
+    // A second and a half, less the first piece, which goes at once.
+    #expect(try #require(run.success()["upload_s"].double) > 1)
+  }
+
   @Test("503 twice and then success is success at the third attempt")
   func unavailable() async throws {
     let server = try await box.loopback("--status", "503", "--times", "2")

@@ -209,8 +209,8 @@ struct InputTests {
     let file = try box.file("in", [UInt8](repeating: 7, count: 400_000))
     let server = try await box.loopback()
     let running = try box.start(box.client(["--limit-rate", "200k", "--retries", "0", "--input", file, server.alist("/x")]))
-    // The upload runs for two seconds from here.
-    try await eventually("the upload has begun") { exists(server.alistFile("/x")) }
+    // The first look is the preflight's, the second comes when the file has been opened.
+    try await eventually("the upload begins") { try server.log("/api/fs/get").count >= 2 }
     let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: file))
     try handle.seekToEnd()
     try handle.write(contentsOf: Data("more".utf8))
