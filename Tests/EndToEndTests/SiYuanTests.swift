@@ -223,6 +223,18 @@ struct SiYuanTests {
     #expect(result["response"]["code"].int == code)
   }
 
+  @Test("an upload that waits for its turn is not taken for one that has stopped")
+  func turn() async throws {
+    let server = try await box.loopback("--delay", "2500", "--times", "1")
+    let first = try box.start(box.client([server.siyuan("/data/first"), "--", "echo", "first"]))
+    try await eventually("the first upload holds the kernel's lock") { exists(server.siyuanFile("/data/first")) }
+    // More than the buffers between the two take, so that the second one stops in the middle.
+    let large = [UInt8](repeating: 7, count: 24 << 20)
+    let result = try await box.sluice("--retries", "0", "--idle-timeout", "500ms", server.siyuan("/data/second"), input: large).success()
+    #expect(result["attempts"].int == 1)
+    #expect(await first.finish().exit == 0)
+  }
+
   @Test("uploads to one server are made one after the other")
   func oneAtATime() async throws {
     let server = try await box.loopback("--delay", "300", "--on", "/api/file/putFile")

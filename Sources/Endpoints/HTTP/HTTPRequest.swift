@@ -14,6 +14,8 @@ struct HTTPRequest: Sendable {
   var wantsContent = true
   /// Whether the server may take its time, because it stores the object before it answers.
   var isUpload = false
+  /// Whether the server may let it wait at the door, before it reads the body, as long as it may let an answer wait.
+  var mayQueue = false
 
   /// A body of JSON.
   mutating func setJSON(_ text: String) {

@@ -141,7 +141,7 @@ final class HTTPTransport: Sendable {
   private func watch(_ request: HTTPRequest, _ state: ExchangeState) async -> Result<HTTPAnswer, Failure>? {
     let start = ContinuousClock.now
     while true {
-      let patience = state.phase == .answering && request.isUpload ? settings.answerTimeout : settings.idleTimeout
+      let patience = patience(with: request, in: state.phase)
       let quiet = state.lastMove + patience
       let end = settings.totalTimeout.map { start + $0 }
       if let total = settings.totalTimeout, start + total <= .now { return .failure(timeout("was not done within \(total)", state)) }
@@ -151,6 +151,14 @@ final class HTTPTransport: Sendable {
       }
       // The end of the sending, from which another time-out counts, is noticed by looking.
       do { try await Task.sleep(until: min(quiet, end ?? quiet, .now + .milliseconds(200))) } catch { return nil }
+    }
+  }
+
+  private func patience(with request: HTTPRequest, in phase: ExchangeState.Phase) -> Duration {
+    switch phase {
+    case .answering where request.isUpload: settings.answerTimeout
+    case .sending where request.mayQueue: max(settings.idleTimeout, settings.answerTimeout)
+    default: settings.idleTimeout
     }
   }
 

@@ -82,6 +82,8 @@ final class SiYuanAPI: Sendable {
     request.headers.append(("Content-Type", form.contentType))
     request.body = body
     request.isUpload = true
+    // The kernel takes one upload at a time, and reads nothing of the others until it is their turn (its middleware ControlConcurrency).
+    request.mayQueue = true
     let answer = try await http.send(request)
     if let failure = statusFailure(answer) { throw failure }
     let code = try envelope(answer)["code"]?.integer
