@@ -20,7 +20,8 @@ struct ExampleTests {
   func failedDump() async throws {
     let documented = try await Documented(box)
     try await documented.example("pg-dump-nightly.sh shop nas:/backup").success()
-    try await documented.example("pg-dump-nightly.sh shop nas:/backup", environment: ["PG_DUMP_STATUS": "1"]).failure(65, "input")
+    let failing = ["PG_DUMP_STATUS": "1", "MIN_SIZE": "1"]
+    try await documented.example("pg-dump-nightly.sh shop nas:/backup", environment: failing).failure(65, "input")
     try await documented.example("pg-dump-nightly.sh shop nas:/backup", environment: ["MIN_SIZE": "1M"]).failure(65, "input")
     let names = names(in: documented.server.alistFile("/backup"))
     #expect(names.count == 1)
