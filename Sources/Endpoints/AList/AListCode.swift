@@ -14,7 +14,7 @@ enum AListCode {
   ]
 
   static func saysMissing(_ message: String) -> Bool {
-    message.contains("object not found") || message.contains("failed get parent list")
+    (message.contains("object not found") || message.contains("failed get parent list")) && !message.contains("storage not found")
   }
 
   /// The reasons of code 401 that a fresh login cures (server/middlewares/auth.go).
