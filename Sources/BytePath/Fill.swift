@@ -46,9 +46,7 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
       return payload
     }
   }
-  let folder = try directory()
-  folder.sweep()
-  let spool = try Spool.create(in: folder)
+  let spool = try Spool.create(in: try directory())
   do throws(Failure) {
     let sha256 = try await FillRun(plan, file, spool: spool, meter).result()
     try plan.checkMinimum(meter.input)

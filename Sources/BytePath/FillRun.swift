@@ -4,8 +4,12 @@ import Synchronization
 /// One run of the byte path: its threads and child processes, wired together.
 ///
 /// ```
-/// reader thread ─► ring of blocks ─► (gzip workers) ─► writer thread ─► spool
-///      └─► guards, tee                                     └─► first filter ─► … ─► last filter ─► drain thread ─► spool
+/// reader thread ─► ring of blocks ─► (gzip workers) ─┬─► writer thread ─► spool
+///      └─► guards, tee                               └─► hasher thread
+/// ```
+/// With filters the object is what comes out of them:
+/// ```
+/// … ─► writer thread ─► first filter ─► … ─► last filter ─► drain thread ─► hash, spool
 /// ```
 /// All pipes are made before the first child is started. Whoever finds the first thing wrong says so in `fail`: that stops the ring and
 /// wakes the reader, closed pipes end the children, and the first failure is the one that is reported.
@@ -15,6 +19,10 @@ final class FillRun: Sendable {
     let input: Descriptor
     let output: Descriptor?
   }
+
+  // The consumers of the ring.
+  private static let writer = 0
+  private static let hasher = 1
 
   private let plan: FillPlan
   private let meter: Meter
@@ -39,8 +47,8 @@ final class FillRun: Sendable {
     self.meter = meter
     object = ObjectWriter(spool, meter)
     interrupt = try Interrupt()
-    let threads = plan.gzip?.threads ?? 0
-    ring = BlockRing(count: threads * 2 + 3, hasWorkers: threads > 0)
+    ring = BlockRing(
+      count: plan.ringSize, hasWorkers: plan.gzip != nil, consumers: plan.filters.isEmpty ? 2 : 1)
     switch (plan.input, file) {
     case (.command, _):
       let pipe = try makePipe()
@@ -87,6 +95,8 @@ final class FillRun: Sendable {
         group.addTask { await self.thread { () throws(Failure) in try self.write() } }
         if let filterEnds {
           group.addTask { await self.thread { () throws(Failure) in try self.drain(filterEnds.output) } }
+        } else {
+          group.addTask { await self.thread { () throws(Failure) in self.hash() } }
         }
         while await group.next() != nil {
           // Children that wait for input, or produce it without end, are told to go.
@@ -145,6 +155,7 @@ final class FillRun: Sendable {
       if compressor != nil, let previous { block.prime(with: previous) }
       let count = try source.read(into: block.input, whole: compressor != nil)
       block.inputCount = count
+      if compressor == nil { block.appendInput(block.inputBytes) }
       block.isLast = compressor == nil ? count == 0 : count < block.input.count
       let isLast = block.isLast
       meter.addInput(count)
@@ -163,23 +174,42 @@ final class FillRun: Sendable {
   /// The writer thread: takes the blocks in order to the spool or to the first filter.
   private func write() throws(Failure) {
     var frame = GzipFrame()
-    let hasGzip = plan.gzip != nil
+    var inputCount: Int64 = 0
     if let gzip = plan.gzip { try deliver(GzipFrame.header(level: gzip.level)) }
-    while let block = ring.blockToWrite() {
-      if hasGzip { frame.add(block) }
-      try deliver(hasGzip ? block.outputBytes : block.inputBytes)
-      ring.written()
+    while let block = ring.block(for: FillRun.writer) {
+      inputCount += Int64(block.inputCount)
+      if plan.gzip != nil {
+        frame.add(block)
+        meter.levels.add(block.level)
+      }
+      for piece in block.objectPieces { try deliver(piece) }
+      ring.consumed(by: FillRun.writer)
     }
     if firstFailure.withLock({ $0 != nil }) { throw .interrupted }
-    if hasGzip { try deliver(frame.trailer) }
+    precondition(inputCount == meter.input, "a block of the input was lost on its way")
+    if plan.gzip != nil { try deliver(frame.trailer) }
     try? filterEnds?.input.close()
   }
 
+  /// The hasher thread, which looks at the blocks that the writer writes meanwhile.
+  private func hash() {
+    var frame = GzipFrame()
+    if let gzip = plan.gzip { object.hash(GzipFrame.header(level: gzip.level)) }
+    while let block = ring.block(for: FillRun.hasher) {
+      if plan.gzip != nil { frame.add(block) }
+      for piece in block.objectPieces { object.hash(piece) }
+      ring.consumed(by: FillRun.hasher)
+    }
+    if plan.gzip != nil { object.hash(frame.trailer) }
+  }
+
   private func deliver(_ bytes: [UInt8]) throws(Failure) {
-    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
-    defer { copy.deallocate() }
-    copy.copyBytes(from: bytes)
-    try deliver(UnsafeRawBufferPointer(copy))
+    // Of a closure that throws, the compiler does not keep the type of what it throws.
+    var failure: Failure?
+    bytes.withUnsafeBytes { buffer in
+      do throws(Failure) { try deliver(buffer) } catch { failure = error }
+    }
+    if let failure { throw failure }
   }
 
   private func deliver(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
@@ -205,8 +235,19 @@ final class FillRun: Sendable {
     while true {
       let count = try filtered.read(into: buffer, whole: false)
       if count == 0 { return }
-      try object.append(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+      let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+      object.hash(bytes)
+      try object.append(bytes)
     }
+  }
+}
+
+extension FillPlan {
+  /// How many blocks are under way at the most. Those that wait for a worker also tell how fast the input comes, so a level that follows
+  /// the input needs room for what a producer writes at once.
+  fileprivate var ringSize: Int {
+    guard let gzip else { return 8 }
+    return gzip.threads * (gzip.level == .automatic ? 4 : 2) + 3
   }
 }
 
@@ -235,11 +276,12 @@ private struct Copy {
   }
 }
 
-/// Writes the object to the spool and hashes it in passing. Used by one thread, and asked for the digest when that has ended.
+/// Where the bytes of the object go: one thread writes them, one hashes them (it may be the same), and when both have ended the digest is
+/// asked for.
 private final class ObjectWriter: Sendable {
   private let spool: Spool?
   private let meter: Meter
-  private let hash = Mutex(SHA256())
+  private let sha256 = Mutex(SHA256())
 
   init(_ spool: Spool?, _ meter: Meter) {
     self.spool = spool
@@ -248,13 +290,21 @@ private final class ObjectWriter: Sendable {
 
   func append(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
     guard let spool else { return }
-    hash.withLock { $0.update(bufferPointer: bytes) }
     try spool.append(bytes, after: meter.object)
     meter.addObject(bytes.count)
   }
 
+  func hash(_ bytes: UnsafeRawBufferPointer) {
+    guard spool != nil else { return }
+    sha256.withLock { $0.update(bufferPointer: bytes) }
+  }
+
+  func hash(_ bytes: [UInt8]) {
+    bytes.withUnsafeBytes { hash($0) }
+  }
+
   func digest() -> String {
-    hexadecimal(hash.withLock { $0.finalize() })
+    hexadecimal(sha256.withLock { $0.finalize() })
   }
 }
 

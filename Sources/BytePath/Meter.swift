@@ -7,6 +7,9 @@ public final class Meter: Sendable {
   private let sentCount = Atomic<Int64>(0)
   private let percent = Atomic<Int>(-1)
 
+  /// The levels that gzip used; complete when the input has ended.
+  public let levels = LevelCounts()
+
   public init() {}
 
   /// Bytes read from the input.

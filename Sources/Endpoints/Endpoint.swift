@@ -47,6 +47,11 @@ public protocol Endpoint: Sendable {
   /// Asks whether a put to `path` may succeed: the server is there, takes the credentials and allows the path. Sends no object.
   func check(_ path: String, _ attributes: Attributes) async throws(Failure)
 
+  /// A folder from which a spool can become the object without a copy; nil if there is no such thing here.
+  ///
+  /// - Throws: `spool` if it can't be made.
+  func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory?
+
   /// Sends the whole payload once.
   ///
   /// - Throws: any failure; `isOutcomeUnknown` is set if the server may have stored the object although it did not say so.
@@ -67,6 +72,7 @@ public protocol Endpoint: Sendable {
 
 extension Endpoint {
   public var exclusionKey: String? { nil }
+  public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? { nil }
   public func directoryPath(_ text: String) throws(Failure) -> String { try objectPath(text) }
   public func close() async {}
 }

@@ -95,6 +95,46 @@ struct GzipTests {
     #expect(box.spoolNames.isEmpty)
   }
 
+  @Test("with --level auto a slow input is compressed as hard as can be, and the result says so")
+  func automaticLevel() async throws {
+    var generator = SeededGenerator(11)
+    let bytes = generator.text(6_000_000)
+    let running = try box.start(box.client(["-z", "--level", "auto", "--threads", "2", "./out.gz"], input: .pipe))
+    // Slower than two threads are at any level.
+    for start in stride(from: 0, to: bytes.count, by: 250_000) {
+      await running.write(Array(bytes[start..<min(start + 250_000, bytes.count)]))
+      try await Task.sleep(for: .milliseconds(60))
+    }
+    running.closeInput()
+    let result = try await running.finish().success()
+    let levels = result["gzip_levels"]
+    #expect(levels.keys.reduce(0) { $0 + (levels[$1].int ?? 0) } == bytes.count / 262_144 + 1)
+    // How high it comes depends on what else the machine does.
+    #expect(["6", "7", "8", "9"].reduce(0) { $0 + (levels[$1].int ?? 0) } > 10, "\(levels)")
+    try await expectSame(gunzipped(contents("\(box.work)/out.gz")), bytes)
+  }
+
+  @Test("with --level auto an input that waits for nobody is compressed fast")
+  func automaticLevelOfAFastInput() async throws {
+    var generator = SeededGenerator(12)
+    let bytes = generator.text(12_000_000)
+    let result = try await box.start(
+      box.client(["-z", "--level", "auto", "--threads", "1", "./out.gz"], input: .bytes(bytes))
+    ).finish().success()
+    let levels = result["gzip_levels"]
+    #expect(levels["1"].int ?? 0 > 20, "\(levels)")
+    try await expectSame(gunzipped(contents("\(box.work)/out.gz")), bytes)
+  }
+
+  @Test("pigz reads a member that is partly stored", .enabled(if: Program.installed("pigz") != nil, "pigz is not installed"))
+  func pigz() async throws {
+    var generator = SeededGenerator(13)
+    let bytes = generator.bytes(300_000) + generator.text(300_000) + generator.bytes(300_000)
+    try await box.sluice("-z", "./out.gz", input: bytes).success()
+    let unpacked = try await box.shell("pigz -t out.gz && pigz -dc out.gz")
+    expectSame(unpacked.output, bytes, "\(unpacked.errorText)")
+  }
+
   @Test(
     "levels and thread counts that there are not are refused",
     arguments: [["--level", "0"], ["--level", "10"], ["--level", "x"], ["--threads", "0"]])

@@ -58,6 +58,70 @@ struct LocalFileTests {
     #expect(names(in: box.work) == ["out"])
   }
 
+  @Test("a lone file is spooled beside its target and becomes it without a copy", arguments: [[], ["--no-clobber"]])
+  func spooledBeside(options: [String]) async throws {
+    let running = try box.start(box.client(options + ["./out"], input: .pipe, environment: besideTarget))
+    await running.write(bytes)
+    let folder = "\(box.work)/.sluice-\(getuid())"
+    try await eventually("there is a spool") { names(in: folder).contains { $0.hasSuffix(".data") } }
+    #expect(mode(folder) == 0o700)
+    let spool = try #require(names(in: folder).first { $0.hasSuffix(".data") })
+    let before = try inode("\(folder)/\(spool)")
+    running.closeInput()
+    try await running.finish().success()
+    #expect(try inode("\(box.work)/out") == before)
+    #expect(mode("\(box.work)/out") == 0o644)
+    #expect(names(in: box.work) == ["out"])
+    try expectSame(contents("\(box.work)/out"), bytes)
+  }
+
+  @Test("many that are spooled in one folder do not disturb each other, and leave nothing there")
+  func manyBeside() async throws {
+    let box = box
+    let environment = besideTarget
+    let exits = try await withThrowingTaskGroup(of: Int32?.self) { group in
+      for number in 0..<24 {
+        group.addTask { try await box.start(box.client(["./\(number)"], input: .bytes([1]), environment: environment)).finish().exit }
+      }
+      return try await group.reduce(into: [Int32?]()) { $0.append($1) }
+    }
+    #expect(exits == Array(repeating: 0, count: 24))
+    #expect(names(in: box.work).count == 24, "\(names(in: box.work))")
+  }
+
+  @Test("a file that could not be put in place is held beside it, and what is printed sends it")
+  func heldBeside() async throws {
+    let running = try box.start(box.client(["./out"], input: .pipe, environment: besideTarget))
+    await running.write(bytes)
+    try await eventually("there is a spool") { !names(in: "\(box.work)/.sluice-\(getuid())").isEmpty }
+    try makeDirectory("\(box.work)/out")
+    running.closeInput()
+    let run = try await running.finish()
+    try run.failure(73, "rejected")
+    let command = try #require(run.errorText.firstMatch(of: /send it with: sluice (held push .*)/)).1
+    try FileManager.default.removeItem(atPath: "\(box.work)/out")
+    let pushed = try await box.shell("'\(Program.built("sluice"))' \(command)")
+    #expect(pushed.exit == 0, "\(pushed.summary)")
+    try expectSame(contents("\(box.work)/out"), bytes)
+    #expect(names(in: box.work) == ["out"])
+  }
+
+  @Test("a spool on another file system is copied", .enabled(if: exists("/dev/shm"), "there is no /dev/shm"))
+  func otherFileSystem() async throws {
+    let folder = "/dev/shm/sluice-test-\(UInt64.random(in: 0 ... .max))"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try await box.sluice("--spool-dir", folder, "./out", input: bytes).success()
+    try expectSame(contents("\(box.work)/out"), bytes)
+    #expect(names(in: folder).isEmpty)
+    #expect(mode("\(box.work)/out") == 0o644)
+  }
+
+  private let besideTarget: [String: String?] = ["SLUICE_SPOOL_DIR": nil]
+
+  private func inode(_ path: String) throws -> Int {
+    try #require(FileManager.default.attributesOfItem(atPath: path)[.systemFileNumber] as? Int)
+  }
+
   @Test("--no-clobber refuses before the input is read")
   func noClobber() async throws {
     try box.file("out", "old")

@@ -28,14 +28,16 @@ struct SpoolTests {
   @Test("the folder is --spool-dir, else SLUICE_SPOOL_DIR, else sluice-UID in TMPDIR", arguments: ["flag", "variable", "TMPDIR"])
   func place(how: String) async throws {
     let environment: [String: String?] = how == "TMPDIR" ? ["SLUICE_SPOOL_DIR": nil] : [:]
+    // Two, because a lone file is spooled beside itself.
+    let arguments = ["./out", "./out2"]
     let running = try box.start(
-      box.client(how == "flag" ? ["--spool-dir", "here", "./out"] : ["./out"], input: .pipe, environment: environment))
+      box.client(how == "flag" ? ["--spool-dir", "here"] + arguments : arguments, input: .pipe, environment: environment))
     await running.write(bytes)
     let expected = ["flag": "\(box.work)/here", "variable": box.spool, "TMPDIR": "\(box.path)/tmp/sluice-\(getuid())"][how]!
     try await eventually("there is a spool in \(expected)") { !names(in: expected).filter { !$0.hasPrefix(".") }.isEmpty }
     #expect(mode(expected) == 0o700)
     running.closeInput()
-    try await running.finish().success()
+    #expect(try await running.finish().results().count == 2)
   }
 
   @Test("a folder that is not safe is refused before the input is read", arguments: ["link", "writable", "file", "foreign"])

@@ -7,7 +7,7 @@ final class Block: @unchecked Sendable {
   static let size = 256 * 1024
   /// How far back deflate can refer.
   static let dictionarySize = 32 * 1024
-  /// Deflate's worst case for a block: a stored block's five bytes for each 16 KiB, the flush marker and a margin.
+  /// Deflate's worst case for a block: five bytes for each 16 KiB and for each change between stored and compressed, and a margin.
   static let outputSize = size + 1024
 
   private let memory: UnsafeMutableRawBufferPointer
@@ -16,10 +16,14 @@ final class Block: @unchecked Sendable {
   var inputCount = 0
   /// The input just before this block; it ends where the space for it ends, at `input`.
   private let dictionarySpace: UnsafeMutableRawBufferPointer
-  private(set) var dictionaryCount = 0
+  private var dictionaryCount = 0
   /// Where the compressed bytes go; empty when nothing is compressed.
-  let output: UnsafeMutableRawBufferPointer
-  var outputCount = 0
+  private let output: UnsafeMutableRawBufferPointer
+  private var outputCount = 0
+  /// What the block adds to the object, in order: parts of its output, and of its input where that is stored as it is.
+  private(set) var objectPieces: [UnsafeRawBufferPointer] = []
+  /// The level it was compressed with.
+  var level = 0
   /// CRC-32 of the input bytes.
   var checksum: UInt = 0
   /// True for the block that ends the stream. It is never full, so it is known when it is read.
@@ -37,10 +41,11 @@ final class Block: @unchecked Sendable {
     memory.deallocate()
   }
 
-  /// The bytes before this block that a compressor may refer to.
-  var dictionary: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: dictionarySpace.suffix(dictionaryCount)) }
+  /// The bytes before this block that a compressor may refer to, and behind them those of the block.
+  var primedInput: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: input.baseAddress.map { $0 - dictionaryCount }, count: dictionaryCount + inputCount)
+  }
   var inputBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: input[..<inputCount]) }
-  var outputBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: output[..<outputCount]) }
 
   /// Remembers the end of `previous`, a full block, as what this block may refer to.
   func prime(with previous: Block) {
@@ -50,11 +55,26 @@ final class Block: @unchecked Sendable {
       from: UnsafeRawBufferPointer(rebasing: tail))
   }
 
+  /// The part of the output that nothing has been written to.
+  var outputSpace: UnsafeMutableRawBufferPointer { UnsafeMutableRawBufferPointer(rebasing: output[outputCount...]) }
+
+  /// Makes the first `count` bytes of `outputSpace` the next piece of the object.
+  func appendOutput(_ count: Int) {
+    objectPieces.append(UnsafeRawBufferPointer(rebasing: output[outputCount..<outputCount + count]))
+    outputCount += count
+  }
+
+  /// Makes a part of the input the next piece of the object.
+  func appendInput(_ bytes: UnsafeRawBufferPointer) {
+    objectPieces.append(bytes)
+  }
+
   /// Forgets what an earlier use left.
   func reset() {
     inputCount = 0
     dictionaryCount = 0
     outputCount = 0
+    objectPieces.removeAll(keepingCapacity: true)
     isLast = false
   }
 }

@@ -14,6 +14,10 @@ public final class Payload: Sendable {
   /// The spool behind it; nil for a regular file.
   public let spool: Spool?
 
+  /// True if the destination it is for is the only one, which may move the spool to itself.
+  public var mayBeMoved: Bool { movable.load(ordering: .relaxed) }
+  private let movable = Atomic(false)
+
   private let descriptor: Descriptor
   private let name: String
   private let hashing: Mutex<Task<Result<String, Failure>, Never>?>
@@ -59,6 +63,9 @@ public final class Payload: Sendable {
     name = path
     hashing = Mutex(nil)
   }
+
+  /// Says that there is one destination alone.
+  public func allowMoving() { movable.store(true, ordering: .relaxed) }
 
   /// The SHA-256 of the bytes in lower-case hex. That of a file is computed on a thread of its own at the first call, beside the sending.
   ///
@@ -128,6 +135,14 @@ public final class Payload: Sendable {
     }
     return count
   }
+
+  /// Brings the bytes to the disk. Blocks.
+  public func synchronize() throws(SystemError) { try descriptor.synchronize() }
+
+  /// Sets the time of last change of the spool's file.
+  ///
+  /// - Parameter milliseconds: since 1970.
+  public func setModified(_ milliseconds: Int64) throws(SystemError) { try descriptor.setModified(milliseconds) }
 
   /// Asks whether a regular file still is what it was when it was opened.
   ///

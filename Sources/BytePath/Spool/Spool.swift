@@ -5,7 +5,7 @@ public final class Spool: Sendable {
   /// 26 characters that sort by time: a ULID (github.com/ulid/spec).
   public let id: String
   let data: Descriptor
-  private let directory: SpoolDirectory
+  public let directory: SpoolDirectory
 
   private init(id: String, data: Descriptor, directory: SpoolDirectory) {
     self.id = id
@@ -13,10 +13,20 @@ public final class Spool: Sendable {
     self.directory = directory
   }
 
-  /// Makes an empty spool, mode 0600.
+  /// Makes an empty spool, mode 0600, and removes what dead runs left.
   ///
+  /// - Parameter directory: opens the folder; is asked again if another run removes it just then.
   /// - Throws: `spool`.
-  static func create(in directory: SpoolDirectory) throws(Failure) -> Spool {
+  static func create(in directory: @autoclosure () throws(Failure) -> SpoolDirectory) throws(Failure) -> Spool {
+    while true {
+      let directory = try directory()
+      directory.sweep()
+      if let spool = try create(in: directory) { return spool }
+    }
+  }
+
+  /// Returns nil if the folder is one that its last spool takes along, and is gone.
+  private static func create(in directory: SpoolDirectory) throws(Failure) -> Spool? {
     let id = makeID()
     do throws(SystemError) {
       let directoryLock = try directory.lockDirectory()
@@ -25,6 +35,7 @@ public final class Spool: Sendable {
       try directoryLock.close()
       return Spool(id: id, data: data, directory: directory)
     } catch {
+      if error.code == ENOENT, directory.isTransient { return nil }
       throw Failure(.spool, "cannot make a spool in \(directory.path): \(error.words)", hint: "name another folder with --spool-dir")
     }
   }
@@ -104,10 +115,28 @@ public final class Spool: Sendable {
     }
   }
 
+  /// Makes the data the file at `path`, in one step and without a copy.
+  ///
+  /// - Parameters:
+  ///   - mode: the permission bits of the file.
+  ///   - replacing: whether a file that is there is replaced; otherwise that is the error `EEXIST`.
+  /// - Throws: `EXDEV` if `path` is on another file system; whatever is thrown, the spool is what it was.
+  public func move(to path: String, mode: mode_t, replacing: Bool) throws(SystemError) {
+    _ = fchmod(data.raw, mode)
+    let folder = directory.descriptor.raw
+    let result = replacing ? renameat(folder, "\(id).data", AT_FDCWD, path) : linkat(folder, "\(id).data", AT_FDCWD, path, 0)
+    guard result == 0 else {
+      let error = SystemError(replacing ? "rename" : "link", errno)
+      _ = fchmod(data.raw, 0o600)
+      throw error
+    }
+  }
+
   /// Removes data and job, the job first: data alone is swept by the next run if this one is killed here.
   public func remove() {
     directory.remove("\(id).json")
     directory.remove("\(id).data")
+    directory.removeIfTransient()
   }
 
   /// 48 bits of milliseconds and 80 random bits in Crockford's base 32.

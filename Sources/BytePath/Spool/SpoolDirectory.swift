@@ -6,6 +6,8 @@
 public final class SpoolDirectory: Sendable {
   /// Where it is, for messages.
   public let path: String
+  /// True if it is there only as long as it has a spool.
+  let isTransient: Bool
   let descriptor: Descriptor
 
   /// Opens the folder, and makes it first if it is missing.
@@ -14,6 +16,7 @@ public final class SpoolDirectory: Sendable {
   /// - Throws: `spool` if it can't be made or opened, or if another user owns it or could write in it.
   public init(_ path: String) throws(Failure) {
     self.path = path
+    isTransient = path.hasSuffix("/\(SpoolDirectory.transientName)")
     if mkdir(path, 0o700) != 0, errno != EEXIST {
       throw Failure(
         .spool, "cannot make the spool folder \(path): \(SystemError("mkdir", errno).words)", hint: "name another one with --spool-dir")
@@ -33,6 +36,18 @@ public final class SpoolDirectory: Sendable {
     guard status.st_mode & 0o022 == 0 else {
       throw Failure(.spool, "others can write in the spool folder \(path)", hint: "chmod 700 \(path), or \(advice)")
     }
+  }
+
+  /// The spool folder for an object that becomes a file in `folder`: on the same file system, so that it can be moved there.
+  public static func beside(_ folder: String) throws(Failure) -> SpoolDirectory {
+    try SpoolDirectory("\(folder)/\(transientName)")
+  }
+
+  private static let transientName = ".sluice-\(geteuid())"
+
+  func removeIfTransient() {
+    // It stays, of course, if something is in it.
+    if isTransient { rmdir(path) }
   }
 
   /// Bytes that an ordinary user can still write there; nil if the system does not tell.

@@ -90,6 +90,15 @@ public final class Descriptor: Sendable {
     return status
   }
 
+  /// Sets the time of last change of the file.
+  ///
+  /// - Parameter milliseconds: since 1970.
+  public func setModified(_ milliseconds: Int64) throws(SystemError) {
+    let (seconds, rest) = milliseconds.quotientAndRemainder(dividingBy: 1000)
+    let time = timespec(tv_sec: Int(seconds), tv_nsec: Int(rest) * 1_000_000)
+    guard futimens(raw, [time, time]) == 0 else { throw SystemError("futimens", errno) }
+  }
+
   /// Brings the file's bytes to the disk. Blocks.
   public func synchronize() throws(SystemError) {
     _ = try repeating("fsync") { () -> Int in Int(fsync(raw)) }

@@ -1,11 +1,12 @@
+import Synchronization
+
 /// How the object is compressed.
 public struct GzipOptions: Sendable, Equatable {
-  /// 1 (fast) to 9 (small).
-  public var level: Int
+  public var level: GzipLevel
   /// How many threads compress, 1 or more. The output does not depend on it.
   public var threads: Int
 
-  public init(level: Int = 6, threads: Int) {
+  public init(level: GzipLevel = .fixed(6), threads: Int) {
     self.level = level
     self.threads = threads
   }
@@ -16,14 +17,20 @@ public struct GzipOptions: Sendable, Equatable {
 /// The input is cut into blocks of 256 KiB. Each is deflated by itself, but primed with the 32 KiB before it, as if the compressor had come
 /// that way; each but the last ends with an empty stored block, which ends on a byte's border; so the outputs joined are one deflate stream.
 /// The last block is the one that is not full, and may be empty. The checksums of the blocks are combined into that of the whole. Nothing
-/// depends on the number of threads or on how the input was cut into reads.
+/// depends on the number of threads or on how the input was cut into reads, unless the level is chosen by the pace of the input.
 ///
 /// Threads are started one by one, when a block waits and all others are busy, so a short input is compressed by a single one.
 final class GzipCompressor: Sendable {
   private let ring: BlockRing
   private let options: GzipOptions
   private let fail: @Sendable (Failure) -> Void
-  private let workers = Monitor((running: 0, idle: 0))
+  private let workers = Mutex(Workers())
+
+  private struct Workers {
+    var running = 0
+    var idle = 0
+    var control = LevelControl()
+  }
 
   /// - Parameter fail: is called when a worker can't start.
   init(_ options: GzipOptions, ring: BlockRing, fail: @escaping @Sendable (Failure) -> Void) {
@@ -34,7 +41,7 @@ final class GzipCompressor: Sendable {
 
   /// Called by the reader when a block has been filled and `waiting` blocks have no worker.
   func blockIsWaiting(_ waiting: Int) {
-    let isNeeded = workers.update { workers in
+    let isNeeded = workers.withLock { workers in
       guard workers.running < options.threads, waiting > workers.idle else { return false }
       workers.running += 1
       return true
@@ -47,17 +54,30 @@ final class GzipCompressor: Sendable {
 
   private func work() {
     do throws(Failure) {
-      let deflate = try DeflateBlock(level: options.level)
+      let deflate = try DeflateBlock()
       while true {
-        workers.update { $0.idle += 1 }
+        workers.withLock { $0.idle += 1 }
         let next = ring.blockToCompress()
-        workers.update { $0.idle -= 1 }
+        let level = workers.withLock { workers in
+          workers.idle -= 1
+          return chooseLevel(waiting: next?.waiting ?? 0, &workers)
+        }
         guard let next else { return }
+        next.block.level = level
         deflate.compress(next.block)
         ring.compressed(next.number)
       }
     } catch {
       fail(error)
+    }
+  }
+
+  private func chooseLevel(waiting: Int, _ workers: inout Workers) -> Int {
+    switch options.level {
+    case .fixed(let level): level
+    case .automatic:
+      workers.control.next(
+        waiting: waiting, threads: options.threads, hasIdleThread: workers.idle > 0 || workers.running < options.threads)
     }
   }
 }
@@ -68,8 +88,8 @@ struct GzipFrame {
   private var length: UInt32 = 0
 
   /// No name, no time, made on Unix, so that equal input gives equal output.
-  static func header(level: Int) -> [UInt8] {
-    let extraFlags: UInt8 = level == 9 ? 2 : level == 1 ? 4 : 0
+  static func header(level: GzipLevel) -> [UInt8] {
+    let extraFlags: UInt8 = level == .fixed(9) ? 2 : level == .fixed(1) ? 4 : 0
     return [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, extraFlags, 3]
   }
 

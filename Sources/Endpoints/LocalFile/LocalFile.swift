@@ -31,6 +31,10 @@ public struct LocalFile: Endpoint {
     }
   }
 
+  public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? {
+    try SpoolDirectory.beside(LocalTarget(path).directory)
+  }
+
   public func put(_ payload: Payload, to path: String, _ attributes: Attributes, _ meter: Meter) async throws(Failure) -> Receipt {
     let target = try LocalTarget(path)
     try target.checkExisting(attributes.existing)

@@ -44,9 +44,45 @@ struct LocalTarget: Sendable {
     Failure(.exists, "\(path) exists already", hint: "leave out --no-clobber to replace it")
   }
 
-  /// Writes the payload beside the target and puts it in place. Blocks.
+  /// Puts the payload in place whole: a spool on the same file system by moving it, anything else by a copy beside the target. Blocks.
   func write(_ payload: Payload, _ attributes: Attributes, pace: Pace?, _ meter: Meter, _ isCancelled: CancelFlag) throws(Failure) {
-    let temporary = "\(directory)/.sluice-\(UInt64.random(in: .min ... .max))"
+    if let spool = payload.spool, payload.mayBeMoved, pace == nil, try move(spool, payload, attributes) {
+      meter.setSent(payload.length)
+    } else {
+      try copy(payload, attributes, pace: pace, meter, isCancelled)
+    }
+  }
+
+  /// Returns false if the spool can't be moved there, and a copy is needed.
+  private func move(_ spool: Spool, _ payload: Payload, _ attributes: Attributes) throws(Failure) -> Bool {
+    do throws(SystemError) {
+      if let modified = attributes.modified { try payload.setModified(modified) }
+      try payload.synchronize()
+      var mode = existingMode
+      if mode == nil { mode = try newFileMode() }
+      try spool.move(to: path, mode: mode ?? 0o600, replacing: attributes.existing == .overwrite)
+      try Descriptor.open(directory, O_RDONLY).synchronize()
+      return true
+    } catch {
+      if error.code == EEXIST, attributes.existing == .refuse { throw alreadyThere }
+      // What hinders a move need not hinder a copy, which says more exactly what is wrong if it does.
+      return false
+    }
+  }
+
+  /// The permission bits that a new file gets, which the system tells only of a file.
+  private func newFileMode() throws(SystemError) -> mode_t {
+    let name = temporaryName()
+    defer { unlink(name) }
+    return try Descriptor.open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o666).status().st_mode & 0o7777
+  }
+
+  private func temporaryName() -> String { "\(directory)/.sluice-\(UInt64.random(in: .min ... .max))" }
+
+  private func copy(
+    _ payload: Payload, _ attributes: Attributes, pace: Pace?, _ meter: Meter, _ isCancelled: CancelFlag
+  ) throws(Failure) {
+    let temporary = temporaryName()
     do throws(Failure) {
       let file: Descriptor
       do throws(SystemError) {
@@ -90,11 +126,7 @@ struct LocalTarget: Sendable {
 
   private func finish(_ file: Descriptor, _ attributes: Attributes) throws(SystemError) {
     if let existingMode { _ = fchmod(file.raw, existingMode) }
-    if let modified = attributes.modified {
-      let (seconds, milliseconds) = modified.quotientAndRemainder(dividingBy: 1000)
-      let time = timespec(tv_sec: Int(seconds), tv_nsec: Int(milliseconds) * 1_000_000)
-      guard futimens(file.raw, [time, time]) == 0 else { throw SystemError("futimens", errno) }
-    }
+    if let modified = attributes.modified { try file.setModified(modified) }
     try file.synchronize()
     try file.close()
   }

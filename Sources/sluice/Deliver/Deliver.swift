@@ -5,6 +5,8 @@ import Endpoints
 struct Deliver: Sendable {
   let payload: Payload
   let isGzip: Bool
+  /// For the result; see `PayloadFacts`.
+  var levels: String?
   let attributes: Attributes
   let retries: Int
   let verifies: Bool
@@ -18,6 +20,7 @@ struct Deliver: Sendable {
   func run(
     _ targets: [Target], failed: [Int: Failure], meters: [Meter], report: @escaping @Sendable (Outcome) -> Void
   ) async -> [Outcome] {
+    if targets.count == 1 { payload.allowMoving() }
     // Destinations that exclude each other form one line; the lines run side by side.
     let lines = Dictionary(grouping: targets.indices) { targets[$0].endpoint.exclusionKey ?? "#\($0)" }
     return await withTaskGroup(of: [(Int, Outcome)].self) { group in
@@ -41,7 +44,7 @@ struct Deliver: Sendable {
 
   private func deliver(to target: Target, refused: Failure?, _ meter: Meter) async -> Outcome {
     var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
-    outcome.payload = PayloadFacts(inputBytes: payload.inputLength, bytes: payload.length, isGzip: isGzip)
+    outcome.payload = PayloadFacts(inputBytes: payload.inputLength, bytes: payload.length, isGzip: isGzip, levels: levels)
     if let refused {
       outcome.failure = refused
     } else {

@@ -66,11 +66,11 @@ struct PutRun: Sendable {
     do throws(Failure) {
       let outcomes: [Outcome]
       do throws(Failure) {
-        let payload = try await fill(plan, into: try spoolDirectory(), input)
+        let payload = try await fill(plan, into: try spoolDirectory(for: targets), input)
         messages.detail(
           "\(payload.inputLength) bytes read; the object has \(payload.length)\(payload.spool.map { ", in the spool \($0.id)" } ?? "")")
         progress.beginUpload(of: payload.length)
-        outcomes = try await upload(payload, to: targets, refused, meters)
+        outcomes = try await upload(payload, levels: input.levels, to: targets, refused, meters)
       } catch {
         await progress.end()
         throw error
@@ -86,9 +86,9 @@ struct PutRun: Sendable {
     }
   }
 
-  private func upload(_ payload: Payload, to targets: [Target], _ refused: [Int: Failure], _ meters: [Meter]) async throws(Failure)
-    -> [Outcome]
-  {
+  private func upload(
+    _ payload: Payload, levels: LevelCounts, to targets: [Target], _ refused: [Int: Failure], _ meters: [Meter]
+  ) async throws(Failure) -> [Outcome] {
     var attributes = attributes
     attributes.modified = attributes.modified ?? payload.modified
     let isGzip = plan.gzip != nil
@@ -104,7 +104,8 @@ struct PutRun: Sendable {
       throw error
     }
     let deliver = Deliver(
-      payload: payload, isGzip: isGzip, attributes: attributes, retries: put.transfer.retries, verifies: put.verify, start: start,
+      payload: payload, isGzip: isGzip, levels: plan.gzip?.level == .automatic ? levels.json : nil, attributes: attributes,
+      retries: put.transfer.retries, verifies: put.verify, start: start,
       messages: messages, ended: { holding.ended($0, $1) })
     let outcomes = await deliver.run(targets, failed: refused, meters: meters) { report.tell($0, messages) }
     holding.finish()
@@ -151,8 +152,15 @@ struct PutRun: Sendable {
     return outcome
   }
 
-  private func spoolDirectory() throws(Failure) -> SpoolDirectory {
-    try SpoolPlace(option: put.spoolDir).open()
+  /// Where the user says; else, for a lone destination that can take a spool over, where it wants it.
+  private func spoolDirectory(for targets: [Target]) throws(Failure) -> SpoolDirectory {
+    let place = SpoolPlace(option: put.spoolDir)
+    if !place.isChosen, put.limitRate == nil, targets.count == 1, let target = targets.first,
+      let directory = try? target.endpoint.spoolDirectory(for: target.path)
+    {
+      return directory
+    }
+    return try place.open()
   }
 }
 
@@ -162,5 +170,13 @@ extension Target {
     guard endpoint is LocalFile, !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return text }
     defer { free(folder) }
     return "\(String(cString: folder))/\(path)"
+  }
+}
+
+extension LevelCounts {
+  fileprivate var json: String {
+    var text = JSONText()
+    for (level, blocks) in used { text.add(String(level), Int64(blocks)) }
+    return text.text
   }
 }

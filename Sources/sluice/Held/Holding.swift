@@ -38,6 +38,7 @@ final class Holding: Sendable {
     guard isNeeded else { return spool.remove() }
     // Gigabytes may take long to reach the disk, and who has pressed Ctrl-C does not wait for them.
     if !Task.isCancelled { spool.synchronize() }
-    messages.note("the object is held; send it with: sluice held push \(spool.id)")
+    let place = spool.directory.path == SpoolPlace(option: nil).path ? "" : "--spool-dir \(spool.directory.path) "
+    messages.note("the object is held; send it with: sluice held push \(place)\(spool.id)")
   }
 }

@@ -7,8 +7,10 @@ struct InputOptions: ParsableArguments {
   var input: String?
   @Flag(name: [.customShort("z"), .long], help: "Compress with gzip.")
   var gzip = false
-  @Option(help: ArgumentHelp("Of gzip, 1 (fast) to 9 (small); 6 by default.", valueName: "n"))
-  var level: Int?
+  @Option(
+    help: ArgumentHelp("Of gzip, 1 (fast) to 9 (small), or auto, as the input's pace allows; 6 by default.", valueName: "n"),
+    transform: gzipLevel)
+  var level: GzipLevel?
   @Option(help: ArgumentHelp("That compress; all cores by default.", valueName: "n"))
   var threads: Int?
   @Option(parsing: .singleValue, help: ArgumentHelp("A filter for sh -c, after gzip (repeatable).", valueName: "command"))
@@ -27,7 +29,6 @@ struct InputOptions: ParsableArguments {
       if level != nil { throw ValidationError("--level has no effect without --gzip") }
       if threads != nil { throw ValidationError("--threads has no effect without --gzip") }
     }
-    if let level, !(1...9).contains(level) { throw ValidationError("--level takes a number from 1 to 9") }
     if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads takes a number from 1 to 1024") }
   }
 
@@ -35,7 +36,7 @@ struct InputOptions: ParsableArguments {
   /// - Throws: `usage` if there is not exactly one input.
   func plan(command: [String], isRead: Bool, warn: @escaping @Sendable (String) -> Void) throws(Failure) -> FillPlan {
     var plan = FillPlan(input: try source(command, isRead: isRead))
-    if gzip { plan.gzip = GzipOptions(level: level ?? 6, threads: threads ?? processorCount()) }
+    if gzip { plan.gzip = GzipOptions(level: level ?? .fixed(6), threads: threads ?? processorCount()) }
     plan.filters = through
     plan.guards = check
     plan.minimumBytes = minSize?.bytes ?? 0
@@ -60,4 +61,10 @@ struct InputOptions: ParsableArguments {
   private func processorCount() -> Int {
     max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
   }
+}
+
+private func gzipLevel(_ text: String) throws -> GzipLevel {
+  if text == "auto" { return .automatic }
+  guard text.count == 1, let level = Int(text), level > 0 else { throw ValidationError("--level takes a number from 1 to 9, or auto") }
+  return .fixed(level)
 }

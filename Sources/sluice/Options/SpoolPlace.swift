@@ -5,9 +5,17 @@ import Endpoints
 struct SpoolPlace {
   let option: String?
 
-  var path: String {
+  /// True if the user has named one.
+  var isChosen: Bool { chosen != nil }
+
+  private var chosen: String? {
     if let option { return expandingHome(option) }
-    if let folder = getenv("SLUICE_SPOOL_DIR"), folder.pointee != 0 { return String(cString: folder) }
+    guard let folder = getenv("SLUICE_SPOOL_DIR"), folder.pointee != 0 else { return nil }
+    return String(cString: folder)
+  }
+
+  var path: String {
+    if let chosen { return chosen }
     let parent = getenv("TMPDIR").flatMap { $0.pointee == 0 ? nil : String(cString: $0) } ?? "/var/tmp"
     return "\(parent)/sluice-\(geteuid())"
   }

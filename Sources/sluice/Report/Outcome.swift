@@ -41,6 +41,7 @@ struct Outcome: Sendable {
     text.add("input_bytes", payload?.inputBytes)
     text.add("bytes", payload?.bytes)
     text.add("gzip", payload?.isGzip)
+    text.add("gzip_levels", json: payload?.levels)
     text.add("sha256", payload?.sha256)
     if let plan { text.add("plan", json: Outcome.json(of: plan)) }
     text.add("attempts", Int64(attempts))
@@ -69,7 +70,11 @@ struct Outcome: Sendable {
     case .command(let words): text.add("command", json: JSONText.array(words))
     }
     text.add("check", json: JSONText.array(plan.guards))
-    text.add("gzip_level", plan.gzip.map { Int64($0.level) })
+    switch plan.gzip?.level {
+    case .fixed(let level): text.add("gzip_level", Int64(level))
+    case .automatic: text.add("gzip_level", "auto")
+    case nil: break
+    }
     text.add("through", json: JSONText.array(plan.filters))
     return text.text
   }
@@ -80,6 +85,8 @@ struct PayloadFacts: Sendable {
   var inputBytes: Int64?
   var bytes: Int64?
   var isGzip: Bool
+  /// What `--level auto` did, as compact JSON text: blocks of 256 KiB by level; nil with a level of the user's own.
+  var levels: String?
   /// Nil as long as it has not been computed.
   var sha256: String?
 }
