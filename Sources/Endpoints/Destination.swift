@@ -77,6 +77,22 @@ public enum URLText {
     return String(text[..<end.upperBound] + user + text[at...])
   }
 
+  /// The UTF-8 of a path with everything but `A-Z a-z 0-9 - . _ ~ /` percent-encoded.
+  static func encoded(_ path: String) -> String {
+    let digits = Array("0123456789ABCDEF")
+    var result = ""
+    for byte in path.utf8 {
+      switch byte {
+      case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+        UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"), UInt8(ascii: "/"):
+        result.unicodeScalars.append(Unicode.Scalar(byte))
+      default:
+        result += "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
+      }
+    }
+    return result
+  }
+
   /// Percent-decodes once.
   ///
   /// - Throws: `usage` for an escape that is none, or bytes that are no UTF-8.

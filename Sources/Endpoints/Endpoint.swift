@@ -10,12 +10,17 @@ public struct EndpointKind: Sendable {
   public let options: [String]
   /// The environment variable that holds the token of a URL destination, if there is one.
   public let tokenVariable: String?
+  /// Whether `--token-file` is for it.
+  public let takesToken: Bool
 
-  public init(name: String, schemes: [(name: String, isSecure: Bool)], options: [String] = [], tokenVariable: String? = nil) {
+  public init(
+    name: String, schemes: [(name: String, isSecure: Bool)], options: [String] = [], tokenVariable: String? = nil, takesToken: Bool = false
+  ) {
     self.name = name
     self.schemes = schemes
     self.options = options
     self.tokenVariable = tokenVariable
+    self.takesToken = takesToken || tokenVariable != nil
   }
 }
 

@@ -2,5 +2,6 @@
 public let builtInEndpoints: [any Endpoint.Type] = [
   AList.self,
   SiYuan.self,
+  PlainHTTP.self,
   LocalFile.self,
 ]

@@ -1,7 +1,7 @@
 import ArgumentParser
 
 /// A server to try and to test sluice against. It speaks AList's and SiYuan's upload API on one port of 127.0.0.1, as
-/// the real servers do, and misbehaves when told to.
+/// the real servers do, takes plain PUT, and misbehaves when told to.
 @main
 struct Loopback: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -12,7 +12,7 @@ struct Loopback: ParsableCommand {
       server has beyond the upload API is missing. Do not keep data in it.
 
       When it accepts connections it writes one line to standard output, "ready http://127.0.0.1:PORT", and nothing more. \
-      AList's files lie in DIR/alist, SiYuan's workspace is DIR/siyuan. SIGTERM and SIGINT end it.
+      AList's files lie in DIR/alist, SiYuan's workspace is DIR/siyuan, and what is PUT below /plain/ lies in DIR/plain. SIGTERM and SIGINT end it.
       """)
 
   @OptionGroup(title: "Server") var listen: ListenOptions

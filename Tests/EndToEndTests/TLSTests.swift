@@ -28,6 +28,16 @@ struct TLSTests {
     try expectSame(contents(server.siyuanFile("/data/x")), large)
   }
 
+  @Test("a regular file passes through TLS whole")
+  func regularFile() async throws {
+    let server = try await secureServer()
+    var generator = SeededGenerator(2)
+    let large = generator.bytes(20_000_001)
+    let file = try box.file("in", large)
+    try await box.sluice("--cacert", "ca.pem", "--input", file, server.plain("/x")).success()
+    try expectSame(contents(server.plainFile("/x")), large)
+  }
+
   @Test("an unknown authority is refused with a hint, and no token is sent")
   func unknown() async throws {
     let server = try await secureServer()

@@ -11,11 +11,11 @@ struct EncodingTests {
     let alphabet = Array("abcXYZ019 %+?#&=;:'\"!*()[]{}<>|~^`@$,._-/中文ñé🎉\u{301}")
     for _ in 0..<500 {
       let path = "/" + String((0..<Int.random(in: 1...40, using: &generator)).map { _ in alphabet.randomElement(using: &generator)! })
-      let header = FilePathHeader.encoded(path)
+      let header = URLText.encoded(path)
       #expect(header.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f }, "\(path)")
       #expect(pathUnescaped(header) == path, "\(path)")
     }
-    #expect(FilePathHeader.encoded("/a b%c+d") == "/a%20b%25c%2Bd")
+    #expect(URLText.encoded("/a b%c+d") == "/a%20b%25c%2Bd")
   }
 
   /// net/url.PathUnescape: `%XX` is a byte, `+` and all else stay.

@@ -20,7 +20,7 @@ public final class Loopback: Sendable {
     root = directory + "/root"
     logFile = directory + "/log"
     isSecure = options.contains("--tls")
-    for folder in ["alist", "siyuan/data", "siyuan/temp"] { try makeDirectory("\(root)/\(folder)") }
+    for folder in ["alist", "siyuan/data", "siyuan/temp", "plain"] { try makeDirectory("\(root)/\(folder)") }
     var program = Program(Program.built("sluice-loopback"), ["--port", "0", "--root", root, "--log", logFile] + options)
     program.limit = .seconds(600)
     let running = try program.start()
@@ -52,10 +52,16 @@ public final class Loopback: Sendable {
   /// A destination at the SiYuan API.
   public func siyuan(_ path: String) -> String { "siyuan+\(url)\(percentEncoded(path))" }
 
+  /// A destination for a plain PUT; the path is percent-encoded here.
+  public func plain(_ path: String) -> String { "\(url)/plain\(percentEncoded(path))" }
+
   /// Where an object at the AList API lies.
   public func alistFile(_ path: String) -> String { root + "/alist" + path }
   /// Where an object at the SiYuan API lies.
   public func siyuanFile(_ path: String) -> String { root + "/siyuan" + path }
+
+  /// Where an object of a plain PUT lies.
+  public func plainFile(_ path: String) -> String { root + "/plain" + path }
 
   /// Signals it, for instance with SIGSTOP.
   public func signal(_ number: Int32) { program.signal(number) }

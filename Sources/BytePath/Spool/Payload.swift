@@ -105,7 +105,7 @@ public final class Payload: Sendable {
   private func digest<Function: HashFunction>(_ function: Function.Type) async throws(Failure) -> String {
     try await onThread { () throws(Failure) -> String in
       var hash = function.init()
-      let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+      let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 17, alignment: 4096)
       defer { buffer.deallocate() }
       var offset: Int64 = 0
       while offset < self.length {
@@ -134,6 +134,15 @@ public final class Payload: Sendable {
       }
     }
     return count
+  }
+
+  /// A second descriptor of the file, for a library that wants to own one; it is read by offset.
+  ///
+  /// - Throws: `spool` if the process has no descriptors left.
+  public func duplicateDescriptor() throws(Failure) -> CInt {
+    let copy = fcntl(descriptor.raw, F_DUPFD_CLOEXEC, 3)
+    guard copy >= 0 else { throw Failure(.spool, "cannot read \(name): \(SystemError("fcntl", errno).words)") }
+    return copy
   }
 
   /// Brings the bytes to the disk. Blocks.

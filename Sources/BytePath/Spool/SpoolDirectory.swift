@@ -17,17 +17,10 @@ public final class SpoolDirectory: Sendable {
   public init(_ path: String) throws(Failure) {
     self.path = path
     isTransient = path.hasSuffix("/\(SpoolDirectory.transientName)")
-    if mkdir(path, 0o700) != 0, errno != EEXIST {
-      throw Failure(
-        .spool, "cannot make the spool folder \(path): \(SystemError("mkdir", errno).words)", hint: "name another one with --spool-dir")
-    }
+    descriptor = try SpoolDirectory.opened(path, isTransient: isTransient)
     let status: stat
-    do throws(SystemError) {
-      descriptor = try Descriptor.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
-      status = try descriptor.status()
-    } catch {
-      let reason = error.code == ELOOP || error.code == ENOTDIR ? "it is a link or no folder" : error.words
-      throw Failure(.spool, "cannot use the spool folder \(path): \(reason)", hint: "name another one with --spool-dir")
+    do throws(SystemError) { status = try descriptor.status() } catch {
+      throw Failure(.spool, "cannot use the spool folder \(path): \(error.words)")
     }
     let advice = "name a folder of your own with --spool-dir"
     guard status.st_uid == geteuid() else {
@@ -35,6 +28,23 @@ public final class SpoolDirectory: Sendable {
     }
     guard status.st_mode & 0o022 == 0 else {
       throw Failure(.spool, "others can write in the spool folder \(path)", hint: "chmod 700 \(path), or \(advice)")
+    }
+  }
+
+  private static func opened(_ path: String, isTransient: Bool) throws(Failure) -> Descriptor {
+    while true {
+      if mkdir(path, 0o700) != 0, errno != EEXIST {
+        let words = SystemError("mkdir", errno).words
+        throw Failure(.spool, "cannot make the spool folder \(path): \(words)", hint: "name another one with --spool-dir")
+      }
+      do throws(SystemError) {
+        return try Descriptor.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+      } catch {
+        // Another run has taken its last spool out just now.
+        if error.code == ENOENT, isTransient { continue }
+        let reason = error.code == ELOOP || error.code == ENOTDIR ? "it is a link or no folder" : error.words
+        throw Failure(.spool, "cannot use the spool folder \(path): \(reason)", hint: "name another one with --spool-dir")
+      }
     }
   }
 
@@ -60,14 +70,13 @@ public final class SpoolDirectory: Sendable {
   /// Removes what runs left that died before the end of their input. Best effort: a later run tries again.
   public func sweep() {
     guard let lock = try? lockDirectory() else { return }
-    let names = Set(entries())
-    for name in names {
-      let id = name.prefix { $0 != "." }
-      if name.hasSuffix(".data"), !names.contains("\(id).json"), let data = try? descriptor.openChild(name, O_RDWR | O_NOFOLLOW) {
-        if flock(data.raw, LOCK_EX | LOCK_NB) == 0 { remove(name) }
-      } else if name.hasSuffix(".json.new") || (name.hasSuffix(".json") && !names.contains("\(id).data")) {
-        remove(name)
-      }
+    for id in Set(entries().map { $0.prefix { $0 != "." } }) where !id.isEmpty {
+      let data = try? descriptor.openChild("\(id).data", O_RDWR | O_NOFOLLOW)
+      // Whoever holds the lock is writing the job, or about to.
+      if let data, flock(data.raw, LOCK_EX | LOCK_NB) != 0 { continue }
+      remove("\(id).json.new")
+      // Looked for now that nobody can write one: a run may have written its job and died since the names were listed.
+      if data == nil { remove("\(id).json") } else if faccessat(descriptor.raw, "\(id).json", F_OK, 0) != 0 { remove("\(id).data") }
     }
     withExtendedLifetime(lock) {}
   }

@@ -61,7 +61,8 @@ public struct AList: Endpoint {
     if isTask, let task = try await tasks.begunEarlier() {
       return Receipt(task: try await tasks.follow(task, untilEnd: attributes.has("wait")))
     }
-    var headers: [(name: String, value: String)] = [("File-Path", FilePathHeader.encoded(path))]
+    // The server puts the header through Go's `url.PathUnescape` once.
+    var headers: [(name: String, value: String)] = [("File-Path", URLText.encoded(path))]
     if let type = attributes.contentType { headers.append(("Content-Type", type)) }
     if let modified = attributes.modified { headers.append(("Last-Modified", String(modified))) }
     // The server then guards against what appeared since the look: a put onto a folder can delete it with all that is in it.
@@ -170,24 +171,5 @@ extension HashAlgorithm {
     case .sha1: "X-File-Sha1"
     case .sha256: "X-File-Sha256"
     }
-  }
-}
-
-/// The `File-Path` header, which the server puts through Go's `url.PathUnescape` once.
-enum FilePathHeader {
-  /// The UTF-8 of the path with everything but `A-Z a-z 0-9 - . _ ~ /` percent-encoded.
-  static func encoded(_ path: String) -> String {
-    let digits = Array("0123456789ABCDEF")
-    var result = ""
-    for byte in path.utf8 {
-      switch byte {
-      case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-        UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"), UInt8(ascii: "/"):
-        result.unicodeScalars.append(Unicode.Scalar(byte))
-      default:
-        result += "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
-      }
-    }
-    return result
   }
 }

@@ -69,7 +69,7 @@ struct AListTask {
   }
 
   private func poll(_ id: String, _ last: JSONValue) async throws(Failure) -> JSONValue {
-    let reply = try await api.reply(to: HTTPRequest(method: .post, url: api.url("/api/task/upload/info?tid=\(FilePathHeader.encoded(id))")))
+    let reply = try await api.reply(to: HTTPRequest(method: .post, url: api.url("/api/task/upload/info?tid=\(URLText.encoded(id))")))
     if reply.code == 404 {
       // Tasks live in the server's memory alone; one that is gone says nothing of its end.
       var failure = Failure(.server, "the server no longer knows the task of \(path)", hint: "it may have been restarted", retryable: true)

@@ -17,6 +17,9 @@ struct HTTPAnswer: Sendable {
   /// The address that answered, after redirects.
   var url: String
 
+  /// Bytes of its body, as its head announces them; nil if it does not.
+  var expectedLength: Int? { headers["content-length"].flatMap { Int($0) } }
+
   var json: JSONValue? { JSONValue(parsing: body) }
 
   /// For the result: the server's own JSON, or its text, cut.

@@ -14,133 +14,136 @@ struct HTTPBody: Sendable {
   var length: Int64 { Int64(prefix.count) + (payload?.length ?? 0) + Int64(suffix.count) }
 }
 
-/// The body as the HTTP client asks for it, a piece at a time, never faster than the connection takes it. Pieces are read from the page
-/// cache or the disk in the caller's task: a read of a regular file is short, and nothing else waits for this program's tasks.
-struct HTTPBodyPieces: AsyncSequence, Sendable {
-  typealias Element = ByteBuffer
-
+/// Hands a body to a connection, some pieces ahead of what that has taken.
+///
+/// Pieces of a payload go as regions of its file where `file` is given, so that the kernel sends them and this program does not see them;
+/// otherwise they are read, from the page cache or the disk, in the caller's task: a read of a regular file is short, and nothing else
+/// waits for this program's tasks.
+struct HTTPBodySender {
   let body: HTTPBody
   let state: ExchangeState
-  let rateLimit: Int64?
-  /// The connection's.
-  let eventLoop: any EventLoop
+  /// The payload's file for the connection's event loop alone; nil if the bytes must pass through this program, as with TLS.
+  let file: NIOFileHandle?
+  let window: SendWindow
+  let writer: HTTPClient.Body.StreamWriter
 
-  func makeAsyncIterator() -> Iterator {
-    Iterator(body: body, state: state, pace: rateLimit.map { Pace(bytesPerSecond: $0) }, eventLoop: eventLoop)
+  private var pace: Pace?
+  private var handedOver: Int64 = 0
+  /// Used in turn, so that the memory of a piece that has been written out serves again. What is still being written keeps its own.
+  private var buffers = [ByteBuffer](repeating: ByteBuffer(), count: SendWindow.pieces + 2)
+  private var turn = 0
+
+  init(
+    _ body: HTTPBody, _ state: ExchangeState, file: NIOFileHandle?, rateLimit: Int64?, _ window: SendWindow,
+    to writer: HTTPClient.Body.StreamWriter
+  ) {
+    self.body = body
+    self.state = state
+    self.file = file
+    self.window = window
+    self.writer = writer
+    pace = rateLimit.map { Pace(bytesPerSecond: $0) }
   }
 
-  struct Iterator: AsyncIteratorProtocol {
-    private enum Stage {
-      case prefix, payload, suffix, end
-    }
-
-    let body: HTTPBody
-    let state: ExchangeState
-    var pace: Pace?
-    let eventLoop: any EventLoop
-    private var stage = Stage.prefix
-    private var offset: Int64 = 0
-    private var handedOver: Int64 = 0
-    private var pieceSize = PieceSize()
-    /// Used in turn, so that the memory of a piece that has been written out serves again. What is still being written keeps its own.
-    private var buffers = [ByteBuffer](repeating: ByteBuffer(), count: 3)
-    private var turn = 0
-
-    init(body: HTTPBody, state: ExchangeState, pace: Pace?, eventLoop: any EventLoop) {
-      self.body = body
-      self.state = state
-      self.pace = pace
-      self.eventLoop = eventLoop
-    }
-
-    mutating func next() async throws -> ByteBuffer? {
-      // The client queues pieces for the event loop and asks for more as long as the connection takes them, so on a fast connection a reader
-      // that is faster than the loop would fill the memory. This waits until the loop has come to the end of its queue.
-      try await eventLoop.submit {}.get()
-      body.meter?.setSent(offset)
-      pieceSize.adapt()
-      let piece = try await nextPiece()
-      handedOver += Int64(piece?.readableBytes ?? 0)
-      if handedOver == body.length { state.handedOverAll() } else { state.moved() }
-      return piece
-    }
-
-    private mutating func nextPiece() async throws -> ByteBuffer? {
-      while true {
-        switch stage {
-        case .prefix:
-          stage = .payload
-          if !body.prefix.isEmpty { return ByteBuffer(bytes: body.prefix) }
-        case .payload:
-          if let payload = body.payload, offset < payload.length { return try await piece(of: payload) }
-          stage = .suffix
-        case .suffix:
-          stage = .end
-          if !body.suffix.isEmpty { return ByteBuffer(bytes: body.suffix) }
-        case .end:
-          return nil
-        }
+  /// - Throws: `Failure` if the payload can't be read or has changed; what the connection fails with.
+  mutating func send() async throws {
+    if !body.prefix.isEmpty { try await hand(over: .byteBuffer(ByteBuffer(bytes: body.prefix))) }
+    if let payload = body.payload {
+      var offset: Int64 = 0
+      while offset < payload.length {
+        let largest = pace?.pieceSize ?? (file == nil ? 256 << 10 : 4 << 20)
+        let size = Int(min(payload.length - offset, Int64(min(largest, window.pieceSize))))
+        if let delay = pace?.delay(of: size) { try await Task.sleep(for: delay) }
+        let piece = try piece(of: payload, at: offset, size)
+        offset += Int64(size)
+        // Asked before the last bytes go, so that an object that is not what it was never arrives whole.
+        try payload.checkUnchanged()
+        try await hand(over: piece)
       }
     }
+    if !body.suffix.isEmpty { try await hand(over: .byteBuffer(ByteBuffer(bytes: body.suffix))) }
+  }
 
-    private mutating func piece(of payload: Payload) async throws -> ByteBuffer {
-      let size = Int(Swift.min(payload.length - offset, Int64(pace?.pieceSize ?? pieceSize.bytes)))
-      if let delay = pace?.delay(of: size) { try await Task.sleep(for: delay) }
-      turn = (turn + 1) % buffers.count
-      buffers[turn].clear(minimumCapacity: size)
-      try buffers[turn].writeWithUnsafeMutableBytes(minimumWritableBytes: size) { space in
-        try payload.read(into: UnsafeMutableRawBufferPointer(rebasing: space[..<size]), at: offset)
-      }
-      offset += Int64(size)
-      // Asked before the last bytes go, so that an object that is not what it was never arrives whole.
-      if offset == payload.length { try payload.checkUnchanged() }
-      return buffers[turn]
+  private mutating func hand(over piece: IOData) async throws {
+    try await window.enter()
+    handedOver += Int64(piece.readableBytes)
+    if handedOver == body.length { state.handedOverAll() }
+    writer.write(piece).whenFailure { [window] error in window.fail(error) }
+  }
+
+  private mutating func piece(of payload: Payload, at offset: Int64, _ size: Int) throws -> IOData {
+    if let file { return .fileRegion(FileRegion(fileHandle: file, readerIndex: Int(offset), endIndex: Int(offset) + size)) }
+    turn = (turn + 1) % buffers.count
+    buffers[turn].clear(minimumCapacity: size)
+    try buffers[turn].writeWithUnsafeMutableBytes(minimumWritableBytes: size) { space in
+      try payload.read(into: UnsafeMutableRawBufferPointer(rebasing: space[..<size]), at: offset)
     }
+    return .byteBuffer(buffers[turn])
   }
 }
 
-/// How much to hand over at a time: much on a fast connection, where each piece costs a change of threads; little on a slow one, where a
-/// piece that takes long looks like silence.
-private struct PieceSize {
-  private(set) var bytes = 64 * 1024
-  private var last: ContinuousClock.Instant?
-
-  /// To be called when the next piece is asked for.
-  mutating func adapt() {
-    let now = ContinuousClock.now
-    if let last {
-      if now - last < .milliseconds(50) { bytes = min(bytes * 2, 512 * 1024) }
-      if now - last > .seconds(1) { bytes = max(bytes / 2, 16 * 1024) }
-    }
-    last = now
-  }
-}
-
-/// How far one request has come; written by the body and the answer, read by the watch over time-outs.
-final class ExchangeState: Sendable {
-  enum Phase {
-    case sending, answering
-  }
+/// The pieces of a body that are on their way through the client: few, so that the memory is bounded, and enough that the connection never
+/// waits for the next. (The client itself takes as many as it is given.)
+final class SendWindow: Sendable {
+  static let pieces = 4
 
   private struct State {
-    var phase = Phase.sending
-    var lastMove = ContinuousClock.now
+    var inside = 0
+    var waiting: CheckedContinuation<Void, any Error>?
+    var error: (any Error)?
+    var pieceSize = 64 * 1024
+    var lastTaken = ContinuousClock.now
+    var bytes: Int64 = 0
   }
 
   private let state = Mutex(State())
 
-  var phase: Phase { state.withLock { $0.phase } }
-  /// When something last moved; in `answering`, when the last byte was handed over.
-  var lastMove: ContinuousClock.Instant { state.withLock { $0.lastMove } }
+  /// How many bytes to hand over at a time, 16 KiB to 4 MiB: many on a fast connection, where each piece costs a change of threads; few on
+  /// a slow one, where a piece that takes long looks like silence.
+  var pieceSize: Int { state.withLock { $0.pieceSize } }
 
-  func moved() {
-    state.withLock { $0.lastMove = .now }
+  /// Waits until one more piece may be handed over.
+  ///
+  /// - Throws: what the connection failed with.
+  func enter() async throws {
+    try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+      let result: Result<Void, any Error>? = state.withLock { state in
+        if let error = state.error { return .failure(error) }
+        guard state.inside < SendWindow.pieces else {
+          state.waiting = continuation
+          return nil
+        }
+        state.inside += 1
+        return .success(())
+      }
+      if let result { continuation.resume(with: result) }
+    }
   }
 
-  func handedOverAll() {
-    state.withLock { state in
-      state.phase = .answering
-      state.lastMove = .now
+  /// The connection has taken a piece. Returns how many bytes it has taken in all.
+  func taken(_ bytes: Int) -> Int64 {
+    let (continuation, sum) = state.withLock { state in
+      let now = ContinuousClock.now
+      if now - state.lastTaken < .milliseconds(50) { state.pieceSize = min(state.pieceSize * 2, 4 << 20) }
+      if now - state.lastTaken > .seconds(1) { state.pieceSize = max(state.pieceSize / 2, 16 * 1024) }
+      state.lastTaken = now
+      state.bytes += Int64(bytes)
+      let continuation = state.waiting
+      state.waiting = nil
+      if continuation == nil { state.inside -= 1 }
+      return (continuation, state.bytes)
     }
+    continuation?.resume()
+    return sum
+  }
+
+  /// Nothing more will be taken.
+  func fail(_ error: any Error) {
+    let continuation = state.withLock { state in
+      if state.error == nil { state.error = error }
+      defer { state.waiting = nil }
+      return state.waiting
+    }
+    continuation?.resume(throwing: error)
   }
 }

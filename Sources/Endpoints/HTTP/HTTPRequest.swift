@@ -2,6 +2,7 @@
 struct HTTPRequest: Sendable {
   enum Method: String, Sendable {
     case get = "GET"
+    case head = "HEAD"
     case post = "POST"
     case put = "PUT"
   }

@@ -17,6 +17,8 @@ final class HTTPTransport: Sendable {
 
   /// Made when it is first needed: most of the start-up time of an upload is its own, and one that was made must be shut down.
   private let client = Mutex<HTTPClient?>(nil)
+  /// By the identity of the payload, which lives as long as its entry.
+  private let files = Mutex<[ObjectIdentifier: (payload: Payload, handle: NIOFileHandle)]>([:])
   private let configuration: HTTPClient.Configuration
   private let settings: HTTPSettings
   private let plainProxy: PlainProxy?
@@ -79,6 +81,11 @@ final class HTTPTransport: Sendable {
       return client
     }
     try? await made?.shutdown()
+    let open = files.withLock { files in
+      defer { files = [:] }
+      return files.values.map(\.handle)
+    }
+    for handle in open { try? handle.close() }
   }
 
   private func openClient() -> HTTPClient {
@@ -169,54 +176,88 @@ final class HTTPTransport: Sendable {
   }
 
   private func exchange(_ request: HTTPRequest, _ state: ExchangeState) async -> Result<HTTPAnswer, Failure> {
-    var message = HTTPClientRequest(url: plainProxy?.url(for: request.url) ?? request.url)
-    message.method = .RAW(value: request.method.rawValue)
-    message.headers.add(name: "User-Agent", value: "sluice")
-    message.headers.add(name: "Accept", value: "*/*")
-    for (name, value) in request.headers + (plainProxy?.headers(for: request.url) ?? []) { message.headers.add(name: name, value: value) }
-    if request.body.length > 0 {
-      message.body = .stream(
-        HTTPBodyPieces(
-          body: request.body, state: state, rateLimit: request.isUpload ? settings.rateLimit : nil,
-          eventLoop: HTTPTransport.eventLoop.any()),
-        length: .known(request.body.length))
-    }
-    var answer = HTTPAnswer(status: 0, headers: [:], body: [], isAfterWholeBody: false, url: request.url)
+    let window = SendWindow()
+    let collector = AnswerCollector(request, state, window)
+    defer { window.fail(CancellationError()) }
     do {
-      let response = try await openClient().execute(message, deadline: .distantFuture)
-      answer.status = Int(response.status.code)
-      for (name, value) in response.headers.reversed() { answer.headers[name.lowercased()] = value }
-      if request.wantsContent || answer.status != 200 {
-        if let failure = try await readBody(of: response, into: &answer) { return .failure(failure) }
+      let task = openClient().execute(request: try message(for: request, state, window), delegate: collector)
+      var failure: (any Error)?
+      do {
+        try await withTaskCancellationHandler {
+          try await withThrowingTaskGroup { group in
+            group.addTask { try await task.futureResult.get() }
+            group.addTask { try await HTTPTransport.waitForEarlyAnswer(collector, state) }
+            defer { group.cancelAll() }
+            try await group.next()
+            // Does nothing to a request that has ended.
+            task.cancel()
+          }
+        } onCancel: {
+          task.cancel()
+        }
+      } catch {
+        failure = error
       }
-      answer.isAfterWholeBody = state.phase == .answering
-      return .success(answer)
+      return result(collector, state, failure)
     } catch {
       return .failure(HTTPErrorText.failure(error, origin, state))
     }
   }
 
-  /// Reads the body of an answer as far as it may go.
-  private func readBody(of response: HTTPClientResponse, into answer: inout HTTPAnswer) async throws -> Failure? {
-    let expected = answer.headers["content-length"].flatMap { Int($0) }
-    if expected == 0 { return nil }
-    do {
-      for try await piece in response.body {
-        answer.body.append(contentsOf: piece.readableBytesView)
-        if answer.body.count > HTTPAnswer.bodyLimit {
-          answer.body.removeLast(answer.body.count - HTTPAnswer.bodyLimit)
-          return answer.withEvidence(Failure(.protocol, "\(origin) sends an answer of more than \(HTTPAnswer.bodyLimit) bytes"))
-        }
-        if let expected, answer.body.count >= expected { break }
-      }
-    } catch {
-      // A server that refuses early closes while it is being sent to: what it said before is what counts.
-      guard let expected, answer.body.count >= expected else {
-        if error is CancellationError { throw error }
-        return answer.withEvidence(Failure(.protocol, "\(origin) broke off in the middle of its answer", retryable: true))
+  /// Ends when an answer has come that the server goes on waiting with, or that it does not finish, while the body is still being sent:
+  /// nobody will read the rest.
+  private static func waitForEarlyAnswer(_ collector: AnswerCollector, _ state: ExchangeState) async throws {
+    while true {
+      try await Task.sleep(for: .milliseconds(100))
+      guard let silence = collector.silence else { continue }
+      if silence > (collector.isComplete ? .milliseconds(100) : .seconds(2)), collector.isComplete || state.phase == .sending { return }
+    }
+  }
+
+  /// What the end of an exchange means: an answer that is complete counts, whatever came after it.
+  private func result(_ collector: AnswerCollector, _ state: ExchangeState, _ error: (any Error)?) -> Result<HTTPAnswer, Failure> {
+    guard var answer = collector.answer else {
+      return .failure(HTTPErrorText.failure(error ?? CancellationError(), origin, state))
+    }
+    answer.isAfterWholeBody = state.phase == .answering
+    if collector.isComplete { return .success(answer) }
+    switch error {
+    case is AnswerTooLong:
+      return .failure(answer.withEvidence(Failure(.protocol, "\(origin) sends an answer of more than \(HTTPAnswer.bodyLimit) bytes")))
+    case let failure as Failure: return .failure(failure)
+    case is CancellationError: return .failure(.interrupted)
+    case nil where answer.expectedLength == nil: return .success(answer)
+    default:
+      return .failure(answer.withEvidence(Failure(.protocol, "\(origin) broke off in the middle of its answer", retryable: true)))
+    }
+  }
+
+  private func message(for request: HTTPRequest, _ state: ExchangeState, _ window: SendWindow) throws -> HTTPClient.Request {
+    var message = try HTTPClient.Request(
+      url: plainProxy?.url(for: request.url) ?? request.url, method: .RAW(value: request.method.rawValue))
+    message.headers.add(name: "User-Agent", value: "sluice")
+    message.headers.add(name: "Accept", value: "*/*")
+    for (name, value) in request.headers + (plainProxy?.headers(for: request.url) ?? []) { message.headers.add(name: name, value: value) }
+    guard request.body.length > 0 else { return message }
+    let eventLoop = HTTPTransport.eventLoop.any()
+    let file = request.url.hasPrefix("http:") ? try request.body.payload.map { try fileHandle(of: $0) } : nil
+    let rateLimit = request.isUpload ? settings.rateLimit : nil
+    message.body = .stream(contentLength: request.body.length) { writer in
+      eventLoop.makeFutureWithTask {
+        var sender = HTTPBodySender(request.body, state, file: file, rateLimit: rateLimit, window, to: writer)
+        try await sender.send()
       }
     }
-    return nil
+    return message
+  }
+
+  /// The payload's file as the event loop sends from it. It stays open until all connections are closed, because a connection that is being
+  /// closed may still have a region of it in hand.
+  private func fileHandle(of payload: Payload) throws(Failure) -> NIOFileHandle {
+    if let known = files.withLock({ $0[ObjectIdentifier(payload)] }) { return known.handle }
+    let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: try payload.duplicateDescriptor())
+    files.withLock { $0[ObjectIdentifier(payload)] = (payload, handle) }
+    return handle
   }
 }
 

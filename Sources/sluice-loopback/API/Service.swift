@@ -1,14 +1,16 @@
-/// Both APIs and the faults: decides who answers a request.
+/// The APIs and the faults: decides who answers a request.
 struct Service: Sendable {
   let alist: AList
   let log: RequestLog?
   private let siyuan: SiYuan
+  private let plain: Plain
   private let faults: FaultPlan
   private let basePath: String
 
   init(options: Loopback, folders: ServedFolders, log: RequestLog?) {
     alist = AList(options: options, folders: folders)
     siyuan = SiYuan(options: options, folders: folders)
+    plain = Plain(options: options, folders: folders)
     faults = FaultPlan(options.faults)
     basePath = options.listen.cleanBasePath
     self.log = log
@@ -45,6 +47,7 @@ struct Service: Sendable {
   /// The answer of the well-behaved server.
   func route(_ exchange: Exchange) async throws -> Answer {
     do {
+      if exchange.path.hasPrefix(Plain.prefix) { return try await plain.answer(exchange) }
       return isSiYuan(exchange.path) ? try await siyuan.answer(exchange) : try await alist.answer(exchange)
     } catch let refusal as Refusal {
       return refusal.answer

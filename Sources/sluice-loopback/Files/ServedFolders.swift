@@ -1,7 +1,8 @@
-/// The folder below which everything is stored: `alist/`, `siyuan/`, and `incoming/` for bodies under way.
+/// The folder below which everything is stored: `alist/`, `siyuan/`, `plain/`, and `incoming/` for bodies under way.
 struct ServedFolders: Sendable {
   let alist: Folder
   let siyuan: Folder
+  let plain: Folder
   let incoming: Folder
   private let root: Folder
   private let isTemporary: Bool
@@ -18,8 +19,9 @@ struct ServedFolders: Sendable {
     }
     alist = root.below("alist")
     siyuan = root.below("siyuan")
+    plain = root.below("plain")
     incoming = root.below("incoming")
-    for folder in ["alist", "siyuan/data", "siyuan/temp", "incoming"] { try root.makeDirectories("/" + folder) }
+    for folder in ["alist", "siyuan/data", "siyuan/temp", "plain", "incoming"] { try root.makeDirectories("/" + folder) }
   }
 
   func removeIfTemporary() {

@@ -22,6 +22,12 @@ struct BehaviourOptions: ParsableArguments, Sendable {
   @Option(help: ArgumentHelp("Upload tasks of AList fail with this error.", valueName: "text"))
   var failTask: String?
 
+  @Flag(help: "Plain uploads need the user name and password as Basic, or the token as Bearer.")
+  var plainLogin = false
+
+  @Flag(help: "Plain uploads ignore If-None-Match, as nginx does.")
+  var plainIgnoresConditions = false
+
   @Flag(help: "AList's fs/get tells the state before an upload until fs/list refreshes the folder.")
   var staleGet = false
 }

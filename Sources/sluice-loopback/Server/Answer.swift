@@ -4,6 +4,8 @@ struct Answer: Sendable {
     case bytes([UInt8])
     /// A file of the disk, sent in pieces.
     case file(String, size: Int64)
+    /// What an answer to HEAD leaves out.
+    case omitted(size: Int64)
     /// This text, and then letters for ever.
     case endless(String)
   }

@@ -146,6 +146,9 @@ extension Exchange {
     case .file(let path, let size):
       head.headerFields[.contentLength] = String(size)
       try await writer.write(response: head, body: FileBody(path: path, size: size).body)
+    case .omitted(let size):
+      head.headerFields[.contentLength] = String(size)
+      try await writer.write(response: head, body: ResponseBody())
     case .endless(let beginning):
       try await writer.write(response: head, body: .endless(beginning))
     }

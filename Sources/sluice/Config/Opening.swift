@@ -64,7 +64,7 @@ struct Opening {
 
   private func target(_ text: String, _ place: Place, _ pathText: String, _ purpose: Purpose) throws(Failure) -> Target {
     var place = place
-    if let tokenFile = options.tokenFile, place.type.kind.tokenVariable != nil {
+    if let tokenFile = options.tokenFile, place.type.kind.takesToken {
       place.remote.token = .file(tokenFile)
       place.remote.username = nil
     }
@@ -81,7 +81,7 @@ struct Opening {
       let known = Set(builtInEndpoints.flatMap { $0.kind.options }).sorted().joined(separator: ", ")
       throw Failure(.usage, "no destination here knows -o \(option.key)", hint: "there are: \(known)")
     }
-    let takers = targets.filter { $0.kind.tokenVariable != nil }
+    let takers = targets.filter { $0.kind.takesToken }
     if options.tokenFile != nil, !targets.isEmpty, takers.count != 1 {
       throw Failure(
         .usage,

@@ -23,6 +23,9 @@ struct HeldJob: Codable, Sendable, Equatable {
   var attributes: Attributes
   var verifies: Bool
 
+  /// True if every destination has the object.
+  var isDone: Bool { destinations.allSatisfy(\.isDone) }
+
   /// Reads the record of a spool.
   ///
   /// - Throws: `spool` if it is not one of this version.

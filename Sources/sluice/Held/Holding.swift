@@ -26,6 +26,8 @@ final class Holding: Sendable {
     job.withLock { job in
       job?.destinations[index].isDone = failure == nil
       job?.destinations[index].error = failure?.message
+      // With the last one the spool goes, or is gone.
+      guard job?.isDone == false else { return }
       do throws(Failure) { try job?.write(to: spool) } catch { messages.warning(error.message) }
     }
     return failure == nil ? nil : spool.id
@@ -34,7 +36,7 @@ final class Holding: Sendable {
   /// Removes the spool if nobody needs it any more, otherwise brings it to the disk and says how to send it. Blocks.
   func finish() {
     guard let spool else { return }
-    let isNeeded = isHeld && job.withLock { $0?.destinations.contains { !$0.isDone } ?? false }
+    let isNeeded = isHeld && job.withLock { $0?.isDone == false }
     guard isNeeded else { return spool.remove() }
     // Gigabytes may take long to reach the disk, and who has pressed Ctrl-C does not wait for them.
     if !Task.isCancelled { spool.synchronize() }

@@ -1,0 +1,108 @@
+import AsyncHTTPClient
+import BytePath
+import NIOCore
+import NIOHTTP1
+import Synchronization
+
+/// How far one request has come; written by the body and the answer, read by the watch over time-outs.
+final class ExchangeState: Sendable {
+  enum Phase {
+    case sending, answering
+  }
+
+  private struct State {
+    var phase = Phase.sending
+    var lastMove = ContinuousClock.now
+  }
+
+  private let state = Mutex(State())
+
+  var phase: Phase { state.withLock { $0.phase } }
+  /// When something last moved; in `answering`, when the last byte was handed over.
+  var lastMove: ContinuousClock.Instant { state.withLock { $0.lastMove } }
+
+  func moved() {
+    state.withLock { $0.lastMove = .now }
+  }
+
+  func handedOverAll() {
+    state.withLock { state in
+      state.phase = .answering
+      state.lastMove = .now
+    }
+  }
+}
+
+/// Collects an answer as it comes, while the request's body may still be on its way.
+///
+/// The client reports an answer when the request has been sent too; a server that refuses early may never read the rest, or close. So what
+/// it said is kept here: once it is complete, nothing more is waited for, and an error that comes after it does not matter.
+final class AnswerCollector: HTTPClientResponseDelegate {
+  /// Ends a request whose answer's body is not wanted.
+  private struct Enough: Error {}
+
+  private struct State {
+    var answer: HTTPAnswer?
+    /// True if nothing is missing as far as its head tells.
+    var isComplete = false
+    var lastMove = ContinuousClock.now
+  }
+
+  private let request: HTTPRequest
+  private let exchange: ExchangeState
+  private let window: SendWindow
+  private let state = Mutex(State())
+
+  init(_ request: HTTPRequest, _ exchange: ExchangeState, _ window: SendWindow) {
+    self.request = request
+    self.exchange = exchange
+    self.window = window
+  }
+
+  /// What has come so far; nil before the head is there.
+  var answer: HTTPAnswer? { state.withLock { $0.answer } }
+  var isComplete: Bool { state.withLock { $0.isComplete } }
+
+  /// How long nothing more has come of an answer that has begun; nil if it has not.
+  var silence: Duration? {
+    state.withLock { $0.answer == nil ? nil : $0.lastMove.duration(to: .now) }
+  }
+
+  func didReceiveHead(task: HTTPClient.Task<Void>, _ head: HTTPResponseHead) -> EventLoopFuture<Void> {
+    let isEnough = state.withLock { state in
+      var answer = HTTPAnswer(status: Int(head.status.code), headers: [:], body: [], isAfterWholeBody: false, url: request.url)
+      for (name, value) in head.headers.reversed() { answer.headers[name.lowercased()] = value }
+      state.lastMove = .now
+      let isEmpty = request.method == .head || answer.expectedLength == 0
+      let isUnwanted = answer.status == 200 && !request.wantsContent
+      state.isComplete = isEmpty || isUnwanted
+      state.answer = answer
+      return isUnwanted && !isEmpty
+    }
+    return isEnough ? task.eventLoop.makeFailedFuture(Enough()) : task.eventLoop.makeSucceededVoidFuture()
+  }
+
+  func didReceiveBodyPart(task: HTTPClient.Task<Void>, _ part: ByteBuffer) -> EventLoopFuture<Void> {
+    let isTooLong = state.withLock { state in
+      state.lastMove = .now
+      let room = HTTPAnswer.bodyLimit - (state.answer?.body.count ?? 0)
+      state.answer?.body.append(contentsOf: part.readableBytesView.prefix(room))
+      if let answer = state.answer, let expected = answer.expectedLength { state.isComplete = answer.body.count >= expected }
+      return part.readableBytes > room
+    }
+    return isTooLong ? task.eventLoop.makeFailedFuture(AnswerTooLong()) : task.eventLoop.makeSucceededVoidFuture()
+  }
+
+  func didSendRequestPart(task: HTTPClient.Task<Void>, _ part: IOData) {
+    let bytes = window.taken(part.readableBytes)
+    request.body.meter?.setSent(max(0, min(bytes - Int64(request.body.prefix.count), request.body.payload?.length ?? 0)))
+    exchange.moved()
+  }
+
+  func didFinishRequest(task: HTTPClient.Task<Void>) throws {
+    state.withLock { $0.isComplete = true }
+  }
+}
+
+/// More came than `HTTPAnswer.bodyLimit`.
+struct AnswerTooLong: Error {}

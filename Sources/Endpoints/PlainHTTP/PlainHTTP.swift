@@ -1,0 +1,110 @@
+public import BytePath
+
+/// Any server that takes `PUT` (RFC 9110, 9.3.4), as with `curl -T`. Success is a status of 200 to 299.
+public struct PlainHTTP: Endpoint {
+  public static let kind = EndpointKind(name: "http", schemes: [("http", false), ("https", true)], takesToken: true)
+
+  private let base: BaseURL
+  private let http: HTTPTransport
+  private let credentials: HTTPCredentials
+
+  public init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
+    guard let base = remote.base else { throw Failure(.config, "an http remote needs a url") }
+    self.base = base
+    http = try HTTPTransport(for: base, context)
+    credentials = HTTPCredentials(remote, warn: context.warn)
+  }
+
+  public func close() async { await http.close() }
+
+  /// With a slash at its start. A `?` or `#` in it is a character of the name.
+  public func objectPath(_ text: String) throws(Failure) -> String {
+    let path = text.hasPrefix("/") ? text : "/\(text)"
+    guard !path.hasSuffix("/") else {
+      throw Failure(.usage, "\(path) names no object", hint: "add its name: \(path)NAME")
+    }
+    guard !path.split(separator: "/").contains(where: { $0 == "." || $0 == ".." }) else {
+      throw Failure(.usage, "the path \(path) has a . or .. in it", hint: "write the path out")
+    }
+    return path
+  }
+
+  public func directoryPath(_ text: String) throws(Failure) -> String {
+    throw Failure(.usage, "plain HTTP has no directories")
+  }
+
+  public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
+    let answer = try await head(path)
+    switch answer.status {
+    case 200..<300:
+      if attributes.existing == .refuse { throw alreadyThere(path) }
+    // What a server says to HEAD of an object that is not there yet does not tell what it says to PUT, but for these.
+    case 401, 407, 408, 425, 429, 500...:
+      if let failure = answer.statusFailure(base.origin) { throw failure }
+    default: break
+    }
+  }
+
+  public func put(_ payload: Payload, to path: String, _ attributes: Attributes, _ meter: Meter) async throws(Failure) -> Receipt {
+    var request = try await request(.put, path)
+    if let type = attributes.contentType { request.headers.append(("Content-Type", type)) }
+    if attributes.existing == .refuse {
+      // Some servers do not know the header, nginx among them, and would overwrite.
+      if try await (200..<300).contains(head(path).status) { throw alreadyThere(path) }
+      request.headers.append(("If-None-Match", "*"))
+    }
+    request.body = HTTPBody(payload: payload, meter: meter)
+    request.isUpload = true
+    let answer = try await http.send(request)
+    try checkPut(answer, path, attributes)
+    return Receipt(httpStatus: answer.status, response: answer.body.isEmpty ? nil : answer.report)
+  }
+
+  public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
+    throw Failure(.usage, "plain HTTP has no directories")
+  }
+
+  public func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification {
+    let answer = try await head(path)
+    if answer.status == 404 { throw answer.withEvidence(Failure(.server, "\(path) is not there after the upload", retryable: true)) }
+    if let failure = answer.statusFailure(base.origin) { throw failure }
+    guard let size = answer.headers["content-length"].flatMap({ Int64($0) }) else {
+      throw answer.withEvidence(Failure(.protocol, "\(base.origin) does not say how long \(path) is, so --verify can't tell"))
+    }
+    guard size == payload.length else {
+      throw answer.withEvidence(
+        Failure(.server, "\(path) has \(size) bytes on the server instead of \(payload.length)", retryable: true))
+    }
+    return .size
+  }
+
+  private func checkPut(_ answer: HTTPAnswer, _ path: String, _ attributes: Attributes) throws(Failure) {
+    switch answer.status {
+    case 200..<300:
+      guard answer.isAfterWholeBody else {
+        throw answer.withEvidence(Failure(.protocol, "\(base.origin) reports success before it had the whole object", retryable: true))
+      }
+    case 412 where attributes.existing == .refuse: throw answer.withEvidence(alreadyThere(path))
+    case 404:
+      throw answer.withEvidence(Failure(.rejected, "\(base.origin) has no place for \(path) (HTTP 404)", hint: "is its directory there?"))
+    case 405: throw answer.withEvidence(Failure(.rejected, "\(base.origin) takes no uploads to \(path) (HTTP 405)"))
+    default:
+      if let failure = answer.statusFailure(base.origin) { throw failure }
+    }
+  }
+
+  private func alreadyThere(_ path: String) -> Failure {
+    Failure(.exists, "\(path) exists already", hint: "leave out --no-clobber to replace it")
+  }
+
+  private func head(_ path: String) async throws(Failure) -> HTTPAnswer {
+    var request = try await request(.head, path)
+    // The length of a compressed answer would not be the object's.
+    request.headers.append(("Accept-Encoding", "identity"))
+    return try await http.send(request)
+  }
+
+  private func request(_ method: HTTPRequest.Method, _ path: String) async throws(Failure) -> HTTPRequest {
+    HTTPRequest(method: method, url: base.url(URLText.encoded(path)), headers: try await credentials.headers())
+  }
+}
