@@ -247,7 +247,7 @@ extension FillPlan {
   /// the input needs room for what a producer writes at once.
   fileprivate var ringSize: Int {
     guard let gzip else { return 8 }
-    return gzip.threads * (gzip.level == .automatic ? 4 : 2) + 3
+    return gzip.threads * (gzip.level == .automatic ? 5 : 2) + 3
   }
 }
 

@@ -86,16 +86,22 @@ final class BlockRing: Sendable {
     let block: Block
     /// How many filled blocks are left that no worker has.
     let waiting: Int
+    /// Whether the worker had to wait for it.
+    let wasAwaited: Bool
   }
 
   /// The oldest block that no worker has; nil when there will be none.
   func blockToCompress() -> Work? {
-    state.wait(for: BlockRing.isFilled) { state -> Work?? in
+    var wasAwaited = false
+    return state.wait(for: BlockRing.isFilled) { state -> Work?? in
       if state.isStopped { return .some(nil) }
-      guard state.nextToWork < state.nextToFill else { return state.isClosed ? .some(nil) : nil }
+      guard state.nextToWork < state.nextToFill else {
+        wasAwaited = true
+        return state.isClosed ? .some(nil) : nil
+      }
       let number = state.nextToWork
       state.nextToWork += 1
-      return Work(number: number, block: state.blocks[number % count], waiting: state.nextToFill - state.nextToWork)
+      return Work(number: number, block: state.blocks[number % count], waiting: state.nextToFill - state.nextToWork, wasAwaited: wasAwaited)
     }
   }
 

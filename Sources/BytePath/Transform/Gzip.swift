@@ -60,9 +60,9 @@ final class GzipCompressor: Sendable {
         let next = ring.blockToCompress()
         let level = workers.withLock { workers in
           workers.idle -= 1
-          return chooseLevel(waiting: next?.waiting ?? 0, &workers)
+          return next.map { chooseLevel(for: $0, &workers) }
         }
-        guard let next else { return }
+        guard let next, let level else { return }
         next.block.level = level
         deflate.compress(next.block)
         ring.compressed(next.number)
@@ -72,12 +72,11 @@ final class GzipCompressor: Sendable {
     }
   }
 
-  private func chooseLevel(waiting: Int, _ workers: inout Workers) -> Int {
+  private func chooseLevel(for work: BlockRing.Work, _ workers: inout Workers) -> Int {
     switch options.level {
     case .fixed(let level): level
     case .automatic:
-      workers.control.next(
-        waiting: waiting, threads: options.threads, hasIdleThread: workers.idle > 0 || workers.running < options.threads)
+      workers.control.next(waiting: work.waiting, wasAwaited: work.wasAwaited, threads: options.threads)
     }
   }
 }

@@ -10,20 +10,20 @@ public enum GzipLevel: Sendable, Equatable {
 
 /// Chooses the level of each block from how many blocks wait for a worker, when one is taken.
 ///
-/// Workers that wait for blocks have time to spare, so the level rises by one with each block that nobody has to wait behind. Blocks that
-/// wait for workers would in the end make the producer wait, so when the ring fills up the level falls by half with each block, as a
-/// sender on a network falls back. What lies between is what a producer writes at once, and is no reason for either.
+/// A worker that had to wait for a block has time to spare, so the level rises by one. Blocks that wait for workers would in the end make
+/// the producer wait, so when they fill the ring the level falls by two with each block. What lies between is what a producer writes at
+/// once, or what has piled up while the machine did something else, and is no reason for either.
 struct LevelControl {
   private(set) var level = 1
 
   /// - Parameters:
   ///   - waiting: filled blocks that no worker has, the one that is taken not counted.
+  ///   - wasAwaited: whether the worker had to wait for this block.
   ///   - threads: how many workers there may be.
-  ///   - hasIdleThread: whether one of them has nothing to do.
-  mutating func next(waiting: Int, threads: Int, hasIdleThread: Bool) -> Int {
-    if waiting >= threads * 2 {
-      level = max(1, level / 2)
-    } else if waiting == 0, hasIdleThread {
+  mutating func next(waiting: Int, wasAwaited: Bool, threads: Int) -> Int {
+    if waiting >= threads * 3 {
+      level = max(1, level - 2)
+    } else if wasAwaited {
       level = min(9, level + 1)
     }
     return level
