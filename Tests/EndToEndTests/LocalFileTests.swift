@@ -96,7 +96,7 @@ struct LocalFileTests {
     try await eventually("there is a spool") { !names(in: "\(box.work)/.sluice-\(getuid())").isEmpty }
     try makeDirectory("\(box.work)/out")
     running.closeInput()
-    let run = try await running.finish()
+    let run = await running.finish()
     try run.failure(73, "rejected")
     let command = try #require(run.errorText.firstMatch(of: /send it with: sluice (held push .*)/)).1
     try FileManager.default.removeItem(atPath: "\(box.work)/out")

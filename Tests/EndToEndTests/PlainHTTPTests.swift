@@ -64,6 +64,21 @@ struct PlainHTTPTests {
     #expect(put?["headers"]["if-none-match"].text == "*")
   }
 
+  @Test("an answer that refuses counts although the connection breaks in the middle of it")
+  func cutRefusal() async throws {
+    let server = box.keep(
+      try ScriptedServer { exchange in
+        exchange.readBody(300_000)
+        exchange.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 5000\r\n\r\nonly the beg")
+        exchange.close()
+      })
+    let file = try box.file("in", [UInt8](repeating: 1, count: 20 << 20))
+    let run = try await box.sluice("--no-preflight", "--input", file, "http://\(server.authority)/x")
+    let result = try run.failure(73, "rejected")
+    #expect(result["http_status"].int == 413)
+    #expect(result["attempts"].int == 1)
+  }
+
   @Test("the server's 412 says that the object is there")
   func precondition() async throws {
     let server = box.keep(

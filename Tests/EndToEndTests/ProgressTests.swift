@@ -95,7 +95,8 @@ struct ProgressTests {
     var client = box.client(["-v", "--limit-rate", "1M", server.alist("/x")], input: .bytes([UInt8](repeating: 1, count: 500_000)))
     client.error = .descriptor(terminal.child)
     try await box.start(client).finish().success()
-    try await eventually("all is here") { terminal.text.contains("503") }
+    // What the program has written last may still be on its way through the terminal.
+    try await eventually("all is here, and the line is gone") { terminal.text.contains("503") && screen(terminal.text).last == "" }
     for line in screen(terminal.text) where !line.isEmpty { #expect(line.hasPrefix("sluice: "), "\(line)") }
   }
 

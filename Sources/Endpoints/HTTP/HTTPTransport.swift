@@ -220,7 +220,8 @@ final class HTTPTransport: Sendable {
       return .failure(HTTPErrorText.failure(error ?? CancellationError(), origin, state))
     }
     answer.isAfterWholeBody = state.phase == .answering
-    if collector.isComplete { return .success(answer) }
+    // Where the status refuses, the rest of the page does not matter.
+    if collector.isComplete || answer.status >= 400 && !(error is AnswerTooLong) { return .success(answer) }
     switch error {
     case is AnswerTooLong:
       return .failure(answer.withEvidence(Failure(.protocol, "\(origin) sends an answer of more than \(HTTPAnswer.bodyLimit) bytes")))

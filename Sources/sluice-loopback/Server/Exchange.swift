@@ -142,7 +142,8 @@ extension Exchange {
     switch answer.body {
     case .bytes(let bytes):
       if !answer.isChunked { head.headerFields[.contentLength] = String(bytes.count) }
-      try await writer.write(response: head, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+      // Bytes behind an answer to HEAD would be taken for the next answer.
+      try await writer.write(response: head, body: method == "HEAD" ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
     case .file(let path, let size):
       head.headerFields[.contentLength] = String(size)
       try await writer.write(response: head, body: FileBody(path: path, size: size).body)
