@@ -1,6 +1,3 @@
-import Crypto
-import Synchronization
-
 /// What becomes of the input before it is sent.
 public struct FillPlan: Sendable {
   public var input: Input
@@ -11,6 +8,8 @@ public struct FillPlan: Sendable {
   public var guards: [String] = []
   /// The least number of input bytes.
   public var minimumBytes: Int64 = 0
+  /// Hashes of the object to compute in passing, besides SHA-256.
+  public var hashes: Set<HashAlgorithm> = []
   /// Gets a copy of the input.
   public var tee: Descriptor?
   /// Told once if the tee's reader has gone.
@@ -48,9 +47,9 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
   }
   let spool = try Spool.create(in: try directory())
   do throws(Failure) {
-    let sha256 = try await FillRun(plan, file, spool: spool, meter).result()
+    let digests = try await FillRun(plan, file, spool: spool, meter).result()
     try plan.checkMinimum(meter.input)
-    return Payload(spool: spool, length: meter.object, inputLength: meter.input, sha256: sha256)
+    return Payload(spool: spool, length: meter.object, inputLength: meter.input, digests: digests)
   } catch {
     spool.remove()
     throw error

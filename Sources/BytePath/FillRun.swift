@@ -1,11 +1,10 @@
-import Crypto
 import Synchronization
 
 /// One run of the byte path: its threads and child processes, wired together.
 ///
 /// ```
 /// reader thread ─► ring of blocks ─► (gzip workers) ─┬─► writer thread ─► spool
-///      └─► guards, tee                               └─► hasher thread
+///      └─► guards, tee                               └─► a hasher thread for each hash
 /// ```
 /// With filters the object is what comes out of them:
 /// ```
@@ -20,9 +19,8 @@ final class FillRun: Sendable {
     let output: Descriptor?
   }
 
-  // The consumers of the ring.
+  /// The consumer of the ring that writes; those behind it hash.
   private static let writer = 0
-  private static let hasher = 1
 
   private let plan: FillPlan
   private let meter: Meter
@@ -45,10 +43,10 @@ final class FillRun: Sendable {
   init(_ plan: FillPlan, _ file: Descriptor?, spool: Spool?, _ meter: Meter) throws(Failure) {
     self.plan = plan
     self.meter = meter
-    object = ObjectWriter(spool, meter)
+    object = ObjectWriter(spool, meter, plan.hashes)
     interrupt = try Interrupt()
     ring = BlockRing(
-      count: plan.ringSize, hasWorkers: plan.gzip != nil, consumers: plan.filters.isEmpty ? 2 : 1)
+      count: plan.ringSize, hasWorkers: plan.gzip != nil, consumers: plan.filters.isEmpty ? 1 + object.hashes.count : 1)
     switch (plan.input, file) {
     case (.command, _):
       let pipe = try makePipe()
@@ -79,9 +77,9 @@ final class FillRun: Sendable {
 
   /// Runs everything to its end.
   ///
-  /// - Returns: the SHA-256 of the object in lower-case hex.
+  /// - Returns: the hashes of the object in lower-case hex.
   /// - Throws: the first failure.
-  func result() async throws(Failure) -> String {
+  func result() async throws(Failure) -> [HashAlgorithm: String] {
     await withTaskCancellationHandler {
       await withTaskGroup(of: Void.self) { group in
         if let commandOutput { group.addTask { await self.runInputCommand(commandOutput) } }
@@ -96,7 +94,9 @@ final class FillRun: Sendable {
         if let filterEnds {
           group.addTask { await self.thread { () throws(Failure) in try self.drain(filterEnds.output) } }
         } else {
-          group.addTask { await self.thread { () throws(Failure) in self.hash() } }
+          for (index, hash) in object.hashes.enumerated() {
+            group.addTask { await self.thread { () throws(Failure) in self.compute(hash, consumer: FillRun.writer + 1 + index) } }
+          }
         }
         while await group.next() != nil {
           // Children that wait for input, or produce it without end, are told to go.
@@ -107,7 +107,7 @@ final class FillRun: Sendable {
       self.fail(.interrupted)
     }
     if let failure = firstFailure.withLock({ $0 }) { throw failure }
-    return object.digest()
+    return Dictionary(uniqueKeysWithValues: object.hashes.map { ($0.algorithm, $0.digest) })
   }
 
   private func fail(_ failure: Failure) {
@@ -191,16 +191,16 @@ final class FillRun: Sendable {
     try? filterEnds?.input.close()
   }
 
-  /// The hasher thread, which looks at the blocks that the writer writes meanwhile.
-  private func hash() {
+  /// A hasher thread, which looks at the blocks that the writer writes meanwhile.
+  private func compute(_ hash: ObjectHash, consumer: Int) {
     var frame = GzipFrame()
-    if let gzip = plan.gzip { object.hash(GzipFrame.header(level: gzip.level)) }
-    while let block = ring.block(for: FillRun.hasher) {
+    if let gzip = plan.gzip { hash.update(GzipFrame.header(level: gzip.level)) }
+    while let block = ring.block(for: consumer) {
       if plan.gzip != nil { frame.add(block) }
-      for piece in block.objectPieces { object.hash(piece) }
-      ring.consumed(by: FillRun.hasher)
+      for piece in block.objectPieces { hash.update(piece) }
+      ring.consumed(by: consumer)
     }
-    if plan.gzip != nil { object.hash(frame.trailer) }
+    if plan.gzip != nil { hash.update(frame.trailer) }
   }
 
   private func deliver(_ bytes: [UInt8]) throws(Failure) {
@@ -236,7 +236,7 @@ final class FillRun: Sendable {
       let count = try filtered.read(into: buffer, whole: false)
       if count == 0 { return }
       let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-      object.hash(bytes)
+      for hash in object.hashes { hash.update(bytes) }
       try object.append(bytes)
     }
   }
@@ -276,16 +276,17 @@ private struct Copy {
   }
 }
 
-/// Where the bytes of the object go: one thread writes them, one hashes them (it may be the same), and when both have ended the digest is
-/// asked for.
+/// Where the bytes of the object go. Used by one thread.
 private final class ObjectWriter: Sendable {
+  /// None if the object is kept nowhere.
+  let hashes: [ObjectHash]
   private let spool: Spool?
   private let meter: Meter
-  private let sha256 = Mutex(SHA256())
 
-  init(_ spool: Spool?, _ meter: Meter) {
+  init(_ spool: Spool?, _ meter: Meter, _ algorithms: Set<HashAlgorithm>) {
     self.spool = spool
     self.meter = meter
+    hashes = spool == nil ? [] : algorithms.union([.sha256]).map(ObjectHash.init)
   }
 
   func append(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
@@ -293,19 +294,27 @@ private final class ObjectWriter: Sendable {
     try spool.append(bytes, after: meter.object)
     meter.addObject(bytes.count)
   }
+}
 
-  func hash(_ bytes: UnsafeRawBufferPointer) {
-    guard spool != nil else { return }
-    sha256.withLock { $0.update(bufferPointer: bytes) }
+/// A hash of the object. Used by one thread, and asked for the digest when that has ended.
+private final class ObjectHash: Sendable {
+  let algorithm: HashAlgorithm
+  private let hash: Mutex<RunningHash>
+
+  init(_ algorithm: HashAlgorithm) {
+    self.algorithm = algorithm
+    hash = Mutex(RunningHash(algorithm))
   }
 
-  func hash(_ bytes: [UInt8]) {
-    bytes.withUnsafeBytes { hash($0) }
+  func update(_ bytes: UnsafeRawBufferPointer) {
+    hash.withLock { $0.update(bytes) }
   }
 
-  func digest() -> String {
-    hexadecimal(sha256.withLock { $0.finalize() })
+  func update(_ bytes: [UInt8]) {
+    bytes.withUnsafeBytes { update($0) }
   }
+
+  var digest: String { hash.withLock { $0.finalized() } }
 }
 
 private func makePipe() throws(Failure) -> (read: Descriptor, write: Descriptor) {

@@ -57,6 +57,9 @@ public protocol Endpoint: Sendable {
   /// - Throws: `spool` if it can't be made.
   func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory?
 
+  /// The hashes besides SHA-256 that a put to `path` will want, so that they can be computed while the object is made. Asked after `check`.
+  func wantedHashes(for path: String) async -> Set<HashAlgorithm>
+
   /// Sends the whole payload once.
   ///
   /// - Throws: any failure; `isOutcomeUnknown` is set if the server may have stored the object although it did not say so.
@@ -78,6 +81,7 @@ public protocol Endpoint: Sendable {
 extension Endpoint {
   public var exclusionKey: String? { nil }
   public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? { nil }
+  public func wantedHashes(for path: String) async -> Set<HashAlgorithm> { [] }
   public func directoryPath(_ text: String) throws(Failure) -> String { try objectPath(text) }
   public func close() async {}
 }

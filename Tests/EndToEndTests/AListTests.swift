@@ -196,7 +196,19 @@ struct AListTests {
     #expect(result["verified"].text != nil)
   }
 
-  @Test("hash headers go where a drive takes files by their hash, and nowhere else", arguments: ["Local", "115 Cloud"])
+  @Test("hash headers are those of the object, computed while it is made or afterwards", arguments: [[], ["--no-preflight"]])
+  func hashHeadersOfObject(options: [String]) async throws {
+    let server = try await box.loopback("--provider", "Quark")
+    var generator = SeededGenerator(3)
+    let input = generator.text(700_000)
+    try await box.start(box.client(options + ["-z", server.alist("/x.gz")], input: .bytes(input))).finish().success()
+    let headers = try await server.puts()[0]["headers"]
+    let sums = try await box.shell("md5sum < '\(server.alistFile("/x.gz"))'; sha1sum < '\(server.alistFile("/x.gz"))'").outputText
+    #expect(sums.hasPrefix(try #require(headers["x-file-md5"].text)))
+    #expect(sums.contains("\n\(try #require(headers["x-file-sha1"].text))"))
+  }
+
+  @Test("hash headers go where a drive takes files by their hash, and nowhere else", arguments: ["Local", "115 Cloud", "Quark", "139Yun"])
   func hashHeaders(provider: String) async throws {
     let server = try await box.loopback("--provider", provider)
     try await box.sluice(server.alist("/x"), input: bytes).success()

@@ -90,6 +90,11 @@ public struct AList: Endpoint {
     return receipt
   }
 
+  /// Those that the drive behind the path takes a file by.
+  public func wantedHashes(for path: String) async -> Set<HashAlgorithm> {
+    await Set(AListDrive.hashesThatHelp((try? api.provider(of: parent(of: path))) ?? nil))
+  }
+
   public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
     let reply = try await api.call("/api/fs/mkdir", ["path": path])
     try AListCode.check(reply, path)
@@ -108,7 +113,7 @@ public struct AList: Endpoint {
     var verification = Verification.size
     for algorithm in HashAlgorithm.allCases {
       guard let theirs = entry.hashes[algorithm] else { continue }
-      let ours = try await algorithm == .sha256 ? payload.sha256() : payload.digest(algorithm)
+      let ours = try await payload.digest(algorithm)
       guard theirs.lowercased() == ours else {
         throw Failure(.server, "\(path) has the \(algorithm.rawValue) \(theirs) on the server instead of \(ours)", retryable: true)
       }
@@ -157,7 +162,7 @@ public struct AList: Endpoint {
     guard payload.length > 0 else { return [] }
     var headers: [(name: String, value: String)] = []
     for algorithm in AListDrive.hashesThatHelp(try await api.provider(of: parent(of: path))) {
-      let value = try await algorithm == .sha256 ? payload.sha256() : payload.digest(algorithm)
+      let value = try await payload.digest(algorithm)
       headers.append((algorithm.headerName, value))
     }
     return headers

@@ -66,7 +66,7 @@ public struct LocalFile: Endpoint {
     guard stored.length == payload.length else {
       throw Failure(.server, "\(path) has \(stored.length) bytes instead of \(payload.length)")
     }
-    guard try await stored.sha256() == payload.sha256() else {
+    guard try await stored.digest(.sha256) == payload.digest(.sha256) else {
       throw Failure(.server, "\(path) does not hold what was written")
     }
     return .sizeAndHash

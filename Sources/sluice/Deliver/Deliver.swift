@@ -52,14 +52,16 @@ struct Deliver: Sendable {
     }
     // A regular file that could not be sent need not be read to its end for a hash; a spool's is at hand.
     if payload.spool != nil || outcome.failure == nil {
-      do throws(Failure) { outcome.payload?.sha256 = try await payload.sha256() } catch { outcome.failure = outcome.failure ?? error }
+      do throws(Failure) { outcome.payload?.sha256 = try await payload.digest(.sha256) } catch {
+        outcome.failure = outcome.failure ?? error
+      }
     }
     outcome.elapsed = start.duration(to: .now)
     return outcome
   }
 
   private func send(to target: Target, _ meter: Meter, _ outcome: inout Outcome) async {
-    payload.startHashing()
+    payload.startHashing(.sha256)
     var attributes = attributes
     attributes.options = target.defaults.merging(attributes.options) { $1 }
     let retry = Retry(target: target, limit: retries, verifies: verifies, messages: messages)

@@ -54,7 +54,8 @@ struct PutRun: Sendable {
 
   /// Preflight, input and uploads. Every target has its outcome in the end, and every outcome has been told.
   private func deliver(to targets: [Target]) async -> [Outcome] {
-    let refused = put.noPreflight ? [:] : await preflight(targets)
+    let found = put.noPreflight ? PreflightFindings() : await preflight(targets)
+    let refused = found.refused
     if put.dryRun || refused.count == targets.count {
       let outcomes = targets.indices.map { outcome(of: targets[$0], refused[$0]) }
       for outcome in outcomes { report.tell(outcome, messages) }
@@ -66,6 +67,8 @@ struct PutRun: Sendable {
     do throws(Failure) {
       let outcomes: [Outcome]
       do throws(Failure) {
+        var plan = plan
+        plan.hashes = found.hashes
         let payload = try await fill(plan, into: try spoolDirectory(for: targets), input)
         messages.detail(
           "\(payload.inputLength) bytes read; the object has \(payload.length)\(payload.spool.map { ", in the spool \($0.id)" } ?? "")")
@@ -96,7 +99,7 @@ struct PutRun: Sendable {
     if payload.spool != nil {
       job = HeldJob(
         created: millisecondsNow(), destinations: targets.map { HeldJob.Destination(text: $0.absoluteText) }, payload: payload,
-        sha256: try await payload.sha256(), isGzip: isGzip, attributes: attributes, verifies: put.verify)
+        sha256: try await payload.digest(.sha256), isGzip: isGzip, attributes: attributes, verifies: put.verify)
     }
     let holding: Holding
     do throws(Failure) { holding = try Holding(payload.spool, job, holds: !put.noHold, messages) } catch {
@@ -114,30 +117,34 @@ struct PutRun: Sendable {
 
   /// Asks every destination, side by side, whether it would take the object. A server that can't be reached now may be there when the input
   /// has been read, and if it is not the spool is held: so that is only a warning.
-  ///
-  /// - Returns: the refusals by the index of their target.
-  private func preflight(_ targets: [Target]) async -> [Int: Failure] {
-    let results = await withTaskGroup(of: (Int, Failure?).self) { group in
+  private func preflight(_ targets: [Target]) async -> PreflightFindings {
+    var found = await withTaskGroup(of: PreflightFindings.self) { group in
       for (index, target) in targets.enumerated() {
         group.addTask {
           var attributes = attributes
           attributes.options = target.defaults.merging(attributes.options) { $1 }
           do throws(Failure) {
             try await target.endpoint.check(target.path, attributes)
-            return (index, nil)
+            return PreflightFindings(hashes: await target.endpoint.wantedHashes(for: target.path))
           } catch {
-            return (index, error)
+            return PreflightFindings(refused: [index: error])
           }
         }
       }
-      return await group.reduce(into: [Int: Failure]()) { $0[$1.0] = $1.1 }
+      return await group.reduce(into: PreflightFindings()) { all, one in
+        all.refused.merge(one.refused) { $1 }
+        all.hashes.formUnion(one.hashes)
+      }
     }
-    if Task.isCancelled { return Dictionary(uniqueKeysWithValues: targets.indices.map { ($0, interruption) }) }
-    return results.filter { index, failure in
+    guard !Task.isCancelled else {
+      return PreflightFindings(refused: Dictionary(uniqueKeysWithValues: targets.indices.map { ($0, interruption) }))
+    }
+    found.refused = found.refused.filter { index, failure in
       guard !put.dryRun, [.unreachable, .timeout, .server].contains(failure.kind), failure.isRetryable else { return true }
       messages.warning("\(targets[index].text): \(failure.message); the input is read all the same, and the upload tried after it")
       return false
     }
+    return found
   }
 
   private var interruption: Failure {
@@ -162,6 +169,14 @@ struct PutRun: Sendable {
     }
     return try place.open()
   }
+}
+
+/// What the destinations said before the input is read.
+private struct PreflightFindings: Sendable {
+  /// The refusals by the index of their target.
+  var refused: [Int: Failure] = [:]
+  /// What the others want to know of the object besides its bytes.
+  var hashes: Set<HashAlgorithm> = []
 }
 
 extension Target {
