@@ -39,6 +39,17 @@ struct PlainHTTPTests {
     #expect(box.spoolNames.isEmpty)
   }
 
+  @Test("--no-sha256 leaves the hash of a regular file out of the result, and is an error where it would do nothing")
+  func withoutHash() async throws {
+    let server = try await box.loopback()
+    let file = try box.file("in", bytes)
+    let result = try await box.sluice("--no-sha256", "--input", file, server.plain("/x")).success()
+    #expect(result["sha256"] == .null)
+    try expectSame(contents(server.plainFile("/x")), bytes)
+    try await box.sluice("--no-sha256", server.plain("/y"), input: .endless).usage()
+    try await box.sluice("--no-sha256", "-z", "--input", file, server.plain("/y")).usage()
+  }
+
   @Test(
     "every name arrives as it is written",
     arguments: ["/a b", "/100%", "/a+b", "/a?b=c", "/a#b", "/a&b;c", "/文件.txt", "/🎉", "/e\u{301}", "/\"quoted\"", "/a%2Fb"])

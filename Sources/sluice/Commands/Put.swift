@@ -22,6 +22,8 @@ struct Put: RunnableCommand {
   var mtime: Timestamp?
   @Flag(help: "Refuse to replace an object.")
   var noClobber = false
+  @Flag(help: "Of a regular file that is sent from where it lies, leave the SHA-256 out of the result.")
+  var noSha256 = false
   @Flag(help: "Ask the server afterwards for the size, and the hash where it has one.")
   var verify = false
   @Option(help: ArgumentHelp("Bytes a second, such as 2M.", valueName: "rate"))
@@ -49,6 +51,9 @@ struct Put: RunnableCommand {
       throw ValidationError("--verify with -o as-task needs -o wait: before the task ends there is nothing to verify")
     }
     if input.tee, transfer.result == nil { throw ValidationError("--tee takes standard output, so the results need --result FILE") }
+    if noSha256, input.input == nil || input.gzip || !input.through.isEmpty || input.tee {
+      throw ValidationError("--no-sha256 is for a regular file that is sent as it is, with --input: a spool always has its hash")
+    }
     if dryRun, noPreflight { throw ValidationError("--dry-run is the preflight; --no-preflight leaves nothing of it") }
     if let limitRate, limitRate.bytes < 1 { throw ValidationError("--limit-rate takes a rate of 1 or more bytes a second") }
     if let contentType, contentType.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value > 0x7e }) {

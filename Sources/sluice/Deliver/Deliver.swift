@@ -10,6 +10,8 @@ struct Deliver: Sendable {
   let attributes: Attributes
   let retries: Int
   let verifies: Bool
+  /// Whether the result has the SHA-256 of a regular file that was sent from where it lies. A spool's is at hand in any case.
+  var hashesFile = true
   let start: ContinuousClock.Instant
   let messages: Messages
   /// Called as each destination ends, one at a time for each destination; returns the ID if the spool is kept for it.
@@ -50,8 +52,8 @@ struct Deliver: Sendable {
     } else {
       await send(to: target, meter, &outcome)
     }
-    // A regular file that could not be sent need not be read to its end for a hash; a spool's is at hand.
-    if payload.spool != nil || outcome.failure == nil {
+    // A regular file that could not be sent need not be read to its end for a hash.
+    if payload.spool != nil || (hashesFile && outcome.failure == nil) {
       do throws(Failure) { outcome.payload?.sha256 = try await payload.digest(.sha256) } catch {
         outcome.failure = outcome.failure ?? error
       }
@@ -61,7 +63,7 @@ struct Deliver: Sendable {
   }
 
   private func send(to target: Target, _ meter: Meter, _ outcome: inout Outcome) async {
-    payload.startHashing(.sha256)
+    if hashesFile { payload.startHashing(.sha256) }
     var attributes = attributes
     attributes.options = target.defaults.merging(attributes.options) { $1 }
     let retry = Retry(target: target, limit: retries, verifies: verifies, messages: messages)
