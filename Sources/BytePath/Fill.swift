@@ -10,6 +10,8 @@ public struct FillPlan: Sendable {
   public var minimumBytes: Int64 = 0
   /// Hashes of the object to compute in passing, besides SHA-256.
   public var hashes: Set<HashAlgorithm> = []
+  /// The most bytes that the spool may have; nil for as many as the disk takes.
+  public var maximumSpool: Int64?
   /// Gets a copy of the input.
   public var tee: Descriptor?
   /// Told once if the tee's reader has gone.
@@ -47,7 +49,10 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
   }
   let spool = try Spool.create(in: try directory())
   do throws(Failure) {
-    let digests = try await FillRun(plan, file, spool: spool, meter).result()
+    let run = try FillRun(plan, file, spool: spool, meter)
+    // A disk that is too small is told of now, not when it is full.
+    if let bytes = run.expectedObjectLength { try spool.checkRoom(for: bytes) }
+    let digests = try await run.result()
     try plan.checkMinimum(meter.input)
     return Payload(spool: spool, length: meter.object, inputLength: meter.input, digests: digests)
   } catch {

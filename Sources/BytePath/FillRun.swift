@@ -43,7 +43,7 @@ final class FillRun: Sendable {
   init(_ plan: FillPlan, _ file: Descriptor?, spool: Spool?, _ meter: Meter) throws(Failure) {
     self.plan = plan
     self.meter = meter
-    object = ObjectWriter(spool, meter, plan.hashes)
+    object = ObjectWriter(spool, meter, plan.hashes, limit: plan.maximumSpool)
     interrupt = try Interrupt()
     ring = BlockRing(
       count: plan.ringSize, hasWorkers: plan.gzip != nil, consumers: plan.filters.isEmpty ? 1 + object.hashes.count : 1)
@@ -74,6 +74,9 @@ final class FillRun: Sendable {
       filterEnds = (pipes[0].write, pipes[plan.filters.count].read)
     }
   }
+
+  /// Bytes of the object, where they can be known before: the input is a regular file and nothing changes it.
+  var expectedObjectLength: Int64? { plan.gzip == nil && filters.isEmpty ? source.rest : nil }
 
   /// Runs everything to its end.
   ///
@@ -282,15 +285,21 @@ private final class ObjectWriter: Sendable {
   let hashes: [ObjectHash]
   private let spool: Spool?
   private let meter: Meter
+  private let limit: Int64?
 
-  init(_ spool: Spool?, _ meter: Meter, _ algorithms: Set<HashAlgorithm>) {
+  init(_ spool: Spool?, _ meter: Meter, _ algorithms: Set<HashAlgorithm>, limit: Int64?) {
     self.spool = spool
     self.meter = meter
+    self.limit = limit
     hashes = spool == nil ? [] : algorithms.union([.sha256]).map(ObjectHash.init)
   }
 
   func append(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
     guard let spool else { return }
+    if let limit, meter.object + Int64(bytes.count) > limit {
+      throw Failure(
+        .spool, "the object has more than the \(limit) bytes of --max-spool", hint: "raise --max-spool, or make the input shorter")
+    }
     try spool.append(bytes, after: meter.object)
     meter.addObject(bytes.count)
   }

@@ -22,6 +22,18 @@ struct HTTPTests {
     #expect(result["attempts"].int == 1)
   }
 
+  @Test("--retry-max-time ends the tries, however many are left")
+  func retryMaxTime() async throws {
+    let closed = try box.scripted { _ in }
+    closed.stop()
+    let run = try await box.sluice(
+      "--no-preflight", "--retries", "1000", "--retry-max-time", "1500ms", "alist+http://\(closed.authority)/x", input: bytes)
+    let attempts = try #require(try run.failure(69, "unreachable")["attempts"].int)
+    #expect(attempts > 1 && attempts < 100)
+    #expect(run.duration < .seconds(20))
+    try await box.sluice("--retries", "0", "--retry-max-time", "1s", "./out", input: .endless).usage()
+  }
+
   @Test("an early answer followed by a reset is reported as itself", arguments: 1...5)
   func earlyAnswerAndReset(_: Int) async throws {
     let server = box.keep(

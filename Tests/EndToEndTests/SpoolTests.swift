@@ -78,6 +78,33 @@ struct SpoolTests {
     }
   }
 
+  @Test(
+    "a file that the disk has no room for is refused before it is read",
+    .enabled(if: SmallDisk.isPossible, "a small file system can be mounted by root alone"))
+  func noRoom() async throws {
+    let file = try box.file("in", [UInt8](repeating: 1, count: 2_000_000))
+    try await withSmallDisk(at: box.spool, kibibytes: 1024) {
+      let run = try await box.sluice("./out", input: .file(file))
+      try run.failure(74, "spool")
+      #expect(run.errorText.contains("needs 2000000 bytes"))
+      #expect(box.spoolNames.isEmpty)
+      // Compressed it may fit.
+      try await box.sluice("-z", "./out", input: .file(file)).success()
+    }
+  }
+
+  @Test("--max-spool bounds the spool, whatever the transforms make of the input", arguments: [[], ["-z"], ["--through", "cat"]])
+  func maximum(options: [String]) async throws {
+    let large = try await box.start(box.client(options + ["--max-spool", "300k", "./out"], input: .endless)).finish()
+    try large.failure(74, "spool")
+    #expect(large.duration < .seconds(20))
+    #expect(large.errorText.contains("--max-spool"))
+    #expect(box.spoolNames.isEmpty)
+    #expect(!exists("\(box.work)/out"))
+    try await box.start(box.client(["--max-spool", "300k", "./out"], input: .bytes([UInt8](repeating: 1, count: 300 << 10)))).finish()
+      .success()
+  }
+
   @Test("a limit for the size of files is exit 74 too, and no death by signal")
   func fileSizeLimit() async throws {
     var client = box.client(["./out"], input: .endless)

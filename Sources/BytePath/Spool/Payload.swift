@@ -126,6 +126,18 @@ public final class Payload: Sendable {
     return count
   }
 
+  /// Asks whether there is a byte at `offset`.
+  ///
+  /// - Throws: as `read`.
+  public func checkReadable(at offset: Int64) throws(Failure) {
+    var byte: UInt8 = 0
+    var failure: Failure?
+    withUnsafeMutableBytes(of: &byte) { buffer in
+      do throws(Failure) { _ = try read(into: buffer, at: offset) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
   /// A second descriptor of the file, for a library that wants to own one; it is read by offset.
   ///
   /// - Throws: `spool` if the process has no descriptors left.

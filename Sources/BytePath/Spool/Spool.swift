@@ -60,6 +60,16 @@ public final class Spool: Sendable {
     }
   }
 
+  /// Asks whether the disk has room for an object of this length.
+  ///
+  /// - Throws: `spool`, with what it needs and what is free.
+  func checkRoom(for bytes: Int64) throws(Failure) {
+    guard let free = directory.freeBytes, free < bytes else { return }
+    throw Failure(
+      .spool, "the spool in \(directory.path) needs \(bytes) bytes, and \(free) are free",
+      hint: "name a folder with more space with --spool-dir")
+  }
+
   /// Adds bytes to the data.
   ///
   /// - Throws: `spool`, with what is written and what is free when the disk is full.

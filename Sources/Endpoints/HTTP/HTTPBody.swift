@@ -72,7 +72,11 @@ struct HTTPBodySender {
   }
 
   private mutating func piece(of payload: Payload, at offset: Int64, _ size: Int) throws -> IOData {
-    if let file { return .fileRegion(FileRegion(fileHandle: file, readerIndex: Int(offset), endIndex: Int(offset) + size)) }
+    if let file {
+      // The kernel has no word for a region that the file does not have: it would send nothing, for ever.
+      try payload.checkReadable(at: offset + Int64(size) - 1)
+      return .fileRegion(FileRegion(fileHandle: file, readerIndex: Int(offset), endIndex: Int(offset) + size))
+    }
     turn = (turn + 1) % buffers.count
     buffers[turn].clear(minimumCapacity: size)
     try buffers[turn].writeWithUnsafeMutableBytes(minimumWritableBytes: size) { space in

@@ -34,6 +34,8 @@ struct Put: RunnableCommand {
   var progress: ProgressMode = .auto
   @Option(help: ArgumentHelp("Where the object is kept until it is uploaded.", valueName: "dir"))
   var spoolDir: String?
+  @Option(help: ArgumentHelp("A longer object is not uploaded; the spool grows no further.", valueName: "size"))
+  var maxSpool: Size?
   @Flag(help: "Do not keep the object when its upload fails.")
   var noHold = false
   @Flag(name: [.customShort("n"), .long], help: "Check the destinations and print what would be done.")

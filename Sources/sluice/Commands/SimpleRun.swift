@@ -45,6 +45,7 @@ struct SimpleRun: Sendable {
   }
 
   private func attempt(_ target: Target, _ outcome: inout Outcome) async {
+    let first = ContinuousClock.now
     while true {
       outcome.attempts += 1
       do throws(Failure) {
@@ -52,10 +53,9 @@ struct SimpleRun: Sendable {
         return
       } catch {
         outcome.failure = Task.isCancelled ? .interrupted : error
-        guard error.isRetryable, outcome.attempts <= options.retries, !Task.isCancelled else { return }
-        let delay = max(Retry.delay(after: outcome.attempts), error.retryAfter ?? .zero)
-        console.messages.note("\(target.text): \(error.message); the next try in \(delay.rounded)")
-        guard (try? await Task.sleep(for: delay)) != nil else { return }
+        guard !Task.isCancelled, let wait = options.retryPolicy.wait(after: outcome.attempts, error, since: first) else { return }
+        console.messages.note("\(target.text): \(error.message); the next try in \(wait.rounded)")
+        guard (try? await Task.sleep(for: wait)) != nil else { return }
         outcome.failure = nil
       }
     }

@@ -8,7 +8,7 @@ struct Deliver: Sendable {
   /// For the result; see `PayloadFacts`.
   var levels: String?
   let attributes: Attributes
-  let retries: Int
+  let retries: RetryPolicy
   let verifies: Bool
   /// Whether the result has the SHA-256 of a regular file that was sent from where it lies. A spool's is at hand in any case.
   var hashesFile = true
@@ -66,7 +66,7 @@ struct Deliver: Sendable {
     if hashesFile { payload.startHashing(.sha256) }
     var attributes = attributes
     attributes.options = target.defaults.merging(attributes.options) { $1 }
-    let retry = Retry(target: target, limit: retries, verifies: verifies, messages: messages)
+    let retry = Retry(target: target, policy: retries, verifies: verifies, messages: messages)
     let (result, attempts) = await retry.put(payload, attributes, meter)
     outcome.attempts = attempts
     switch result {

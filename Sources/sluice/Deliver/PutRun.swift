@@ -69,6 +69,7 @@ struct PutRun: Sendable {
       do throws(Failure) {
         var plan = plan
         plan.hashes = found.hashes
+        plan.maximumSpool = put.maxSpool?.bytes
         let payload = try await fill(plan, into: try spoolDirectory(for: targets), input)
         messages.detail(
           "\(payload.inputLength) bytes read; the object has \(payload.length)\(payload.spool.map { ", in the spool \($0.id)" } ?? "")")
@@ -108,7 +109,7 @@ struct PutRun: Sendable {
     }
     let deliver = Deliver(
       payload: payload, isGzip: isGzip, levels: plan.gzip?.level == .automatic ? levels.json : nil, attributes: attributes,
-      retries: put.transfer.retries, verifies: put.verify, hashesFile: !put.noSha256, start: start,
+      retries: put.transfer.retryPolicy, verifies: put.verify, hashesFile: !put.noSha256, start: start,
       messages: messages, ended: { holding.ended($0, $1) })
     let outcomes = await deliver.run(targets, failed: refused, meters: meters) { report.tell($0, messages) }
     holding.finish()

@@ -1,13 +1,34 @@
 import BytePath
 import Endpoints
 
-/// Sends a payload to one destination as often as that may help.
+/// How often and how long something is tried again.
 ///
 /// Whether a failure may pass is said by the endpoint (`Failure.isRetryable`). Between tries it waits 0.5 s, doubled each time up to 30 s,
 /// and of that a random part, so that many clients of a server that comes back do not arrive at once; at least what `Retry-After` asks.
+struct RetryPolicy: Sendable {
+  /// Tries after the first.
+  var limit: Int
+  /// How long after the beginning of the first try another may begin; nil for no limit.
+  var longest: Duration?
+
+  /// The wait before the next try; nil if there is to be none.
+  ///
+  /// - Parameters:
+  ///   - attempts: how many tries there were.
+  ///   - start: when the first began.
+  func wait(after attempts: Int, _ failure: Failure, since start: ContinuousClock.Instant) -> Duration? {
+    guard failure.isRetryable, attempts <= limit else { return nil }
+    let most = min(0.5 * Double(1 << min(attempts - 1, 10)), 30)
+    let wait = max(.milliseconds(Int64(Double.random(in: 0...most) * 1000)), failure.retryAfter ?? .zero)
+    if let longest, start.duration(to: .now) + wait > longest { return nil }
+    return wait
+  }
+}
+
+/// Sends a payload to one destination as often as that may help.
 struct Retry: Sendable {
   let target: Target
-  let limit: Int
+  let policy: RetryPolicy
   let verifies: Bool
   let messages: Messages
 
@@ -20,6 +41,7 @@ struct Retry: Sendable {
   /// - Returns: what came of it and how many tries were made.
   func put(_ payload: Payload, _ attributes: Attributes, _ meter: Meter) async -> (result: Result<Success, Failure>, attempts: Int) {
     var attempt = 0
+    let first = ContinuousClock.now
     while true {
       attempt += 1
       let start = ContinuousClock.now
@@ -30,10 +52,9 @@ struct Retry: Sendable {
         return (.success(Success(receipt: receipt, verification: verification, uploadTime: time)), attempt)
       } catch {
         if Task.isCancelled { return (.failure(.interrupted), attempt) }
-        guard error.isRetryable, attempt <= limit else { return (.failure(error), attempt) }
-        let delay = max(Retry.delay(after: attempt), error.retryAfter ?? .zero)
-        messages.note("\(target.text): try \(attempt) of \(limit + 1) failed: \(error.message); the next one in \(delay.rounded)")
-        do { try await Task.sleep(for: delay) } catch { return (.failure(.interrupted), attempt) }
+        guard let wait = policy.wait(after: attempt, error, since: first) else { return (.failure(error), attempt) }
+        messages.note("\(target.text): try \(attempt) of \(policy.limit + 1) failed: \(error.message); the next one in \(wait.rounded)")
+        do { try await Task.sleep(for: wait) } catch { return (.failure(.interrupted), attempt) }
         if error.isOutcomeUnknown, let success = await found(payload, attributes, since: start) { return (.success(success), attempt) }
       }
     }
@@ -45,11 +66,6 @@ struct Retry: Sendable {
     guard verification == .sizeAndHash || attributes.existing == .refuse else { return nil }
     messages.note("\(target.text): the object is there; only the answer was lost")
     return Success(receipt: Receipt(), verification: verification, uploadTime: start.duration(to: .now))
-  }
-
-  static func delay(after attempt: Int) -> Duration {
-    let most = min(0.5 * Double(1 << min(attempt - 1, 10)), 30)
-    return .milliseconds(Int64(Double.random(in: 0...most) * 1000))
   }
 }
 

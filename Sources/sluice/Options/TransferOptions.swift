@@ -6,6 +6,8 @@ import Endpoints
 struct TransferOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Tries after the first that fails for a passing reason.", valueName: "n"))
   var retries = 5
+  @Option(help: ArgumentHelp("Begin no try later than this after the first one.", valueName: "duration"))
+  var retryMaxTime: Span?
   @Option(help: ArgumentHelp("For one whole request; without it only silence ends one.", valueName: "duration"))
   var timeout: Span?
   @Option(help: ArgumentHelp("For a connection (30s).", valueName: "duration"))
@@ -31,6 +33,7 @@ struct TransferOptions: ParsableArguments {
 
   func validate() throws {
     guard retries >= 0 else { throw ValidationError("--retries takes a number of 0 or more") }
+    if retryMaxTime != nil, retries == 0 { throw ValidationError("--retry-max-time has no effect with --retries 0") }
     guard !(insecure && cacert != nil) else { throw ValidationError("--cacert has no effect with --insecure") }
     guard !(quiet && verbose) else { throw ValidationError("--quiet and --verbose contradict each other") }
   }
@@ -41,6 +44,8 @@ struct TransferOptions: ParsableArguments {
   var optionValues: [String: String] {
     Dictionary(endpointOptions.map { ($0.key, $0.value) }) { $1 }
   }
+
+  var retryPolicy: RetryPolicy { RetryPolicy(limit: retries, longest: retryMaxTime?.duration) }
 
   func httpSettings() throws(Failure) -> HTTPSettings {
     var settings = HTTPSettings()
