@@ -4,6 +4,19 @@ import Testing
 
 @Suite("spool")
 struct SpoolTests {
+  @Test("a sweep keeps the job of data that it cannot open")
+  func sweepOfUnreadable() async throws {
+    try await withTemporaryFolder { folder in
+      let path = "\(folder)/spool"
+      let directory = try SpoolDirectory(path)
+      // A link is never followed: the data is there, and can't be had.
+      try #require(symlink("elsewhere", "\(path)/A.data") == 0)
+      for name in ["A.json", "A.json.new"] { try Descriptor.open("\(path)/\(name)", O_WRONLY | O_CREAT, mode: 0o600).close() }
+      directory.sweep()
+      #expect(access("\(path)/A.json", F_OK) == 0)
+    }
+  }
+
   @Test("what a dead run left is swept, and what is complete or in use is not")
   func sweep() async throws {
     try await withTemporaryFolder { folder in

@@ -64,6 +64,23 @@ struct HTTPTests {
     #expect(try run.result()["ok"].bool == false)
   }
 
+  @Test("success that is said when the end of the object had not left yet is not believed")
+  func earlySuccessNearTheEnd() async throws {
+    let server = box.keep(
+      try .alist { exchange in
+        exchange.readBody(100_000)
+        let body = #"{"code":200,"message":"success","data":null}"#
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
+        // What it reads afterwards does not make the answer true.
+        exchange.readBody()
+        exchange.close()
+      })
+    // More than the buffers of the connection hold, and little enough that all of it is handed to the client soon.
+    let run = try await put(to: server, input: [UInt8](repeating: 1, count: 16 << 20))
+    #expect(run.exit != 0)
+    #expect(try run.result()["ok"].bool == false)
+  }
+
   @Test("an HTML page with status 200 is no success", arguments: ["alist", "siyuan"])
   func html(endpoint: String) async throws {
     let server = try await box.loopback("--html")

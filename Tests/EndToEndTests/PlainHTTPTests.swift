@@ -101,6 +101,18 @@ struct PlainHTTPTests {
     #expect(result["attempts"].int == 1)
   }
 
+  @Test("a server that does not know HEAD is uploaded to all the same", arguments: ["405 Method Not Allowed", "501 Not Implemented"])
+  func noHead(status: String) async throws {
+    let server = box.keep(
+      try ScriptedServer { exchange in
+        exchange.readBody()
+        let answer = exchange.request.method == "HEAD" ? status : "201 Created"
+        exchange.send("HTTP/1.1 \(answer)\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        exchange.close()
+      })
+    #expect(try await box.sluice("http://\(server.authority)/x", input: bytes).success()["attempts"].int == 1)
+  }
+
   @Test("the server's 412 says that the object is there")
   func precondition() async throws {
     let server = box.keep(

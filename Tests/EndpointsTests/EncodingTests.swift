@@ -5,6 +5,13 @@ import Testing
 
 @Suite("encodings")
 struct EncodingTests {
+  @Test("a redirect is compared by its scheme, however that is written")
+  func redirect() {
+    #expect(RedirectTarget("HTTP://other/x", from: "https://h/y")?.url == "http://other/x")
+    #expect(RedirectTarget("/x", from: "https://h:1/y")?.url == "https://h:1/x")
+    #expect(RedirectTarget("ftp://other/x", from: "https://h/y") == nil)
+  }
+
   @Test("File-Path decodes to what was meant by the rules of Go's PathUnescape")
   func filePath() throws {
     var generator = SystemRandomNumberGenerator()

@@ -1,11 +1,18 @@
+import Synchronization
+
 /// One spooled object: its data file, locked by this process, and perhaps its job.
 ///
 /// States: filling (data alone, locked) → complete (data and job) → gone, or held (data and job, unlocked once the process has ended).
 public final class Spool: Sendable {
   /// 26 characters that sort by time: a ULID (github.com/ulid/spec).
   public let id: String
-  let data: Descriptor
+  /// The folder it is in.
   public let directory: SpoolDirectory
+  let data: Descriptor
+  private let moved = Atomic(false)
+
+  /// True if the data has become a file elsewhere and is here no more.
+  public var isMoved: Bool { moved.load(ordering: .relaxed) }
 
   private init(id: String, data: Descriptor, directory: SpoolDirectory) {
     self.id = id
@@ -140,6 +147,7 @@ public final class Spool: Sendable {
       _ = fchmod(data.raw, 0o600)
       throw error
     }
+    if replacing { moved.store(true, ordering: .relaxed) }
   }
 
   /// Removes data and job, the job first: data alone is swept by the next run if this one is killed here.

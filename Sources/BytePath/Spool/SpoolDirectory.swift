@@ -49,6 +49,8 @@ public final class SpoolDirectory: Sendable {
   }
 
   /// The spool folder for an object that becomes a file in `folder`: on the same file system, so that it can be moved there.
+  ///
+  /// - Throws: as `init`.
   public static func beside(_ folder: String) throws(Failure) -> SpoolDirectory {
     try SpoolDirectory("\(folder)/\(transientName)")
   }
@@ -70,15 +72,28 @@ public final class SpoolDirectory: Sendable {
   /// Removes what runs left that died before the end of their input. Best effort: a later run tries again.
   public func sweep() {
     guard let lock = try? lockDirectory() else { return }
-    for id in Set(entries().map { $0.prefix { $0 != "." } }) where !id.isEmpty {
-      let data = try? descriptor.openChild("\(id).data", O_RDWR | O_NOFOLLOW)
-      // Whoever holds the lock is writing the job, or about to.
-      if let data, flock(data.raw, LOCK_EX | LOCK_NB) != 0 { continue }
-      remove("\(id).json.new")
-      // Looked for now that nobody can write one: a run may have written its job and died since the names were listed.
-      if data == nil { remove("\(id).json") } else if faccessat(descriptor.raw, "\(id).json", F_OK, 0) != 0 { remove("\(id).data") }
+    let names = Set(entries())
+    for id in Set(names.map { $0.prefix { $0 != "." } }) where !id.isEmpty {
+      // A held spool is not even locked, because another sluice may want to send it now.
+      let isHeld = names.isSuperset(of: ["\(id).data", "\(id).json"]) && !names.contains("\(id).json.new")
+      if !isHeld { sweep(String(id)) }
     }
     withExtendedLifetime(lock) {}
+  }
+
+  private func sweep(_ id: String) {
+    do throws(SystemError) {
+      let data = try descriptor.openChild("\(id).data", O_RDWR | O_NOFOLLOW)
+      // Whoever holds the lock is writing the job, or about to.
+      guard flock(data.raw, LOCK_EX | LOCK_NB) == 0 else { return }
+      remove("\(id).json.new")
+      // Looked for now that nobody can write one: a run may have written its job and died since the names were listed.
+      if faccessat(descriptor.raw, "\(id).json", F_OK, 0) != 0, errno == ENOENT { remove("\(id).data") }
+    } catch {
+      guard error.code == ENOENT else { return }
+      remove("\(id).json.new")
+      remove("\(id).json")
+    }
   }
 
   /// The IDs of the spools that are complete, oldest first: held ones, and those that a running sluice is sending.

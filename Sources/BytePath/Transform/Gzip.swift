@@ -2,8 +2,9 @@ import Synchronization
 
 /// How the object is compressed.
 public struct GzipOptions: Sendable, Equatable {
+  /// How hard to compress.
   public var level: GzipLevel
-  /// How many threads compress, 1 or more. The output does not depend on it.
+  /// How many threads compress, 1 or more. With a fixed level the output does not depend on it.
   public var threads: Int
 
   public init(level: GzipLevel = .fixed(6), threads: Int) {
@@ -15,7 +16,7 @@ public struct GzipOptions: Sendable, Equatable {
 /// One gzip member (RFC 1952), compressed on several threads.
 ///
 /// The input is cut into blocks of 256 KiB. Each is deflated by itself, but primed with the 32 KiB before it, as if the compressor had come
-/// that way; each but the last ends with an empty stored block, which ends on a byte's border; so the outputs joined are one deflate stream.
+/// that way, and what can't be compressed is stored; each ends on a byte's border, so the outputs joined are one deflate stream.
 /// The last block is the one that is not full, and may be empty. The checksums of the blocks are combined into that of the whole. Nothing
 /// depends on the number of threads or on how the input was cut into reads, unless the level is chosen by the pace of the input.
 ///
@@ -81,7 +82,7 @@ final class GzipCompressor: Sendable {
   }
 }
 
-/// The bytes around the deflate stream of a gzip member, and what must be known for them. Used by the writer alone.
+/// The bytes around the deflate stream of a gzip member, and what must be known for them. Used by one thread at a time.
 struct GzipFrame {
   private var checksum: UInt = 0
   private var length: UInt32 = 0

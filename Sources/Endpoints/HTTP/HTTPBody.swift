@@ -21,24 +21,20 @@ struct HTTPBody: Sendable {
 /// waits for this program's tasks.
 struct HTTPBodySender {
   let body: HTTPBody
-  let state: ExchangeState
   /// The payload's file for the connection's event loop alone; nil if the bytes must pass through this program, as with TLS.
   let file: NIOFileHandle?
   let window: SendWindow
   let writer: HTTPClient.Body.StreamWriter
 
   private var pace: Pace?
-  private var handedOver: Int64 = 0
   /// Used in turn, so that the memory of a piece that has been written out serves again. What is still being written keeps its own.
   private var buffers = [ByteBuffer](repeating: ByteBuffer(), count: SendWindow.pieces + 2)
   private var turn = 0
 
   init(
-    _ body: HTTPBody, _ state: ExchangeState, file: NIOFileHandle?, rateLimit: Int64?, _ window: SendWindow,
-    to writer: HTTPClient.Body.StreamWriter
+    _ body: HTTPBody, file: NIOFileHandle?, rateLimit: Int64?, _ window: SendWindow, to writer: HTTPClient.Body.StreamWriter
   ) {
     self.body = body
-    self.state = state
     self.file = file
     self.window = window
     self.writer = writer
@@ -64,10 +60,8 @@ struct HTTPBodySender {
     if !body.suffix.isEmpty { try await hand(over: .byteBuffer(ByteBuffer(bytes: body.suffix))) }
   }
 
-  private mutating func hand(over piece: IOData) async throws {
+  private func hand(over piece: IOData) async throws {
     try await window.enter()
-    handedOver += Int64(piece.readableBytes)
-    if handedOver == body.length { state.handedOverAll() }
     writer.write(piece).whenFailure { [window] error in window.fail(error) }
   }
 

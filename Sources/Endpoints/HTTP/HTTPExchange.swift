@@ -4,7 +4,7 @@ import NIOCore
 import NIOHTTP1
 import Synchronization
 
-/// How far one request has come; written by the body and the answer, read by the watch over time-outs.
+/// How far one request has come; written as the connection takes its body, read by the watch over time-outs.
 final class ExchangeState: Sendable {
   enum Phase {
     case sending, answering
@@ -18,14 +18,15 @@ final class ExchangeState: Sendable {
   private let state = Mutex(State())
 
   var phase: Phase { state.withLock { $0.phase } }
-  /// When something last moved; in `answering`, when the last byte was handed over.
+  /// When something last moved; in `answering`, when the connection had taken the last byte.
   var lastMove: ContinuousClock.Instant { state.withLock { $0.lastMove } }
 
   func moved() {
     state.withLock { $0.lastMove = .now }
   }
 
-  func handedOverAll() {
+  /// The connection has taken the whole body.
+  func sentAll() {
     state.withLock { state in
       state.phase = .answering
       state.lastMove = .now
@@ -44,8 +45,15 @@ final class AnswerCollector: HTTPClientResponseDelegate {
   private struct State {
     var answer: HTTPAnswer?
     /// True if nothing is missing as far as its head tells.
-    var isComplete = false
+    private(set) var isComplete = false
     var lastMove = ContinuousClock.now
+
+    /// What a server says before it has everything it may not say of everything, even if it reads the rest later.
+    mutating func complete(in phase: ExchangeState.Phase) {
+      guard !isComplete else { return }
+      isComplete = true
+      answer?.isAfterWholeBody = phase == .answering
+    }
   }
 
   private let request: HTTPRequest
@@ -75,8 +83,8 @@ final class AnswerCollector: HTTPClientResponseDelegate {
       state.lastMove = .now
       let isEmpty = request.method == .head || answer.expectedLength == 0
       let isUnwanted = answer.status == 200 && !request.wantsContent
-      state.isComplete = isEmpty || isUnwanted
       state.answer = answer
+      if isEmpty || isUnwanted { state.complete(in: exchange.phase) }
       return isUnwanted && !isEmpty
     }
     return isEnough ? task.eventLoop.makeFailedFuture(Enough()) : task.eventLoop.makeSucceededVoidFuture()
@@ -87,7 +95,9 @@ final class AnswerCollector: HTTPClientResponseDelegate {
       state.lastMove = .now
       let room = HTTPAnswer.bodyLimit - (state.answer?.body.count ?? 0)
       state.answer?.body.append(contentsOf: part.readableBytesView.prefix(room))
-      if let answer = state.answer, let expected = answer.expectedLength { state.isComplete = answer.body.count >= expected }
+      if let answer = state.answer, let expected = answer.expectedLength, answer.body.count >= expected {
+        state.complete(in: exchange.phase)
+      }
       return part.readableBytes > room
     }
     return isTooLong ? task.eventLoop.makeFailedFuture(AnswerTooLong()) : task.eventLoop.makeSucceededVoidFuture()
@@ -96,11 +106,11 @@ final class AnswerCollector: HTTPClientResponseDelegate {
   func didSendRequestPart(task: HTTPClient.Task<Void>, _ part: IOData) {
     let bytes = window.taken(part.readableBytes)
     request.body.meter?.setSent(max(0, min(bytes - Int64(request.body.prefix.count), request.body.payload?.length ?? 0)))
-    exchange.moved()
+    if bytes == request.body.length { exchange.sentAll() } else { exchange.moved() }
   }
 
   func didFinishRequest(task: HTTPClient.Task<Void>) throws {
-    state.withLock { $0.isComplete = true }
+    state.withLock { $0.complete(in: exchange.phase) }
   }
 }
 

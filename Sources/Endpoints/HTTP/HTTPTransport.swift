@@ -131,7 +131,7 @@ final class HTTPTransport: Sendable {
 
   private func sendOnce(_ request: HTTPRequest) async throws(Failure) -> HTTPAnswer {
     let state = ExchangeState()
-    if request.body.length == 0 { state.handedOverAll() }
+    if request.body.length == 0 { state.sentAll() }
     let answer: Result<HTTPAnswer, Failure> = await withTaskGroup(of: Result<HTTPAnswer, Failure>?.self) { group in
       group.addTask { await self.exchange(request, state) }
       group.addTask { await self.watch(request, state) }
@@ -180,7 +180,7 @@ final class HTTPTransport: Sendable {
     let collector = AnswerCollector(request, state, window)
     defer { window.fail(CancellationError()) }
     do {
-      let task = openClient().execute(request: try message(for: request, state, window), delegate: collector)
+      let task = openClient().execute(request: try message(for: request, window), delegate: collector)
       var failure: (any Error)?
       do {
         try await withTaskCancellationHandler {
@@ -204,22 +204,22 @@ final class HTTPTransport: Sendable {
     }
   }
 
-  /// Ends when an answer has come that the server goes on waiting with, or that it does not finish, while the body is still being sent:
-  /// nobody will read the rest.
+  /// Ends when an answer has come that the server goes on waiting with, or when neither it nor the body moves on any more: nobody will read
+  /// the rest.
   private static func waitForEarlyAnswer(_ collector: AnswerCollector, _ state: ExchangeState) async throws {
     while true {
       try await Task.sleep(for: .milliseconds(100))
       guard let silence = collector.silence else { continue }
-      if silence > (collector.isComplete ? .milliseconds(100) : .seconds(2)), collector.isComplete || state.phase == .sending { return }
+      if collector.isComplete, silence > .milliseconds(100) { return }
+      if state.phase == .sending, min(silence, state.lastMove.duration(to: .now)) > .seconds(2) { return }
     }
   }
 
   /// What the end of an exchange means: an answer that is complete counts, whatever came after it.
   private func result(_ collector: AnswerCollector, _ state: ExchangeState, _ error: (any Error)?) -> Result<HTTPAnswer, Failure> {
-    guard var answer = collector.answer else {
+    guard let answer = collector.answer else {
       return .failure(HTTPErrorText.failure(error ?? CancellationError(), origin, state))
     }
-    answer.isAfterWholeBody = state.phase == .answering
     // Where the status refuses, the rest of the page does not matter.
     if collector.isComplete || answer.status >= 400 && !(error is AnswerTooLong) { return .success(answer) }
     switch error {
@@ -233,7 +233,7 @@ final class HTTPTransport: Sendable {
     }
   }
 
-  private func message(for request: HTTPRequest, _ state: ExchangeState, _ window: SendWindow) throws -> HTTPClient.Request {
+  private func message(for request: HTTPRequest, _ window: SendWindow) throws -> HTTPClient.Request {
     var message = try HTTPClient.Request(
       url: plainProxy?.url(for: request.url) ?? request.url, method: .RAW(value: request.method.rawValue))
     message.headers.add(name: "User-Agent", value: "sluice")
@@ -245,7 +245,7 @@ final class HTTPTransport: Sendable {
     let rateLimit = request.isUpload ? settings.rateLimit : nil
     message.body = .stream(contentLength: request.body.length) { writer in
       eventLoop.makeFutureWithTask {
-        var sender = HTTPBodySender(request.body, state, file: file, rateLimit: rateLimit, window, to: writer)
+        var sender = HTTPBodySender(request.body, file: file, rateLimit: rateLimit, window, to: writer)
         try await sender.send()
       }
     }
@@ -284,7 +284,8 @@ struct RedirectTarget {
     }
     guard let scheme = URLText.scheme(of: absolute), ["http", "https"].contains(scheme.lowercased()) else { return nil }
     guard let authority = try? URLText.Authority(absolute.dropFirst(scheme.count + 3).prefix { !"/?#".contains($0) }) else { return nil }
-    self.url = absolute
+    // The schemes of URLs are compared as text.
+    self.url = scheme.lowercased() + absolute.dropFirst(scheme.count)
     origin = BaseURL(isSecure: scheme.lowercased() == "https", host: authority.host, port: authority.port).origin
   }
 }

@@ -61,12 +61,21 @@ struct LocalTarget: Sendable {
       var mode = existingMode
       if mode == nil { mode = try newFileMode() }
       try spool.move(to: path, mode: mode ?? 0o600, replacing: attributes.existing == .overwrite)
-      try Descriptor.open(directory, O_RDONLY).synchronize()
-      return true
     } catch {
       if error.code == EEXIST, attributes.existing == .refuse { throw alreadyThere }
       // What hinders a move need not hinder a copy, which says more exactly what is wrong if it does.
       return false
+    }
+    do throws(SystemError) { try synchronizeDirectory() } catch { throw failure(error) }
+    return true
+  }
+
+  /// Brings the new name to the disk. Some file systems can't, and a folder that may only be written in can't be opened for it.
+  private func synchronizeDirectory() throws(SystemError) {
+    do throws(SystemError) {
+      try Descriptor.open(directory, O_RDONLY).synchronize()
+    } catch {
+      guard [EACCES, EINVAL, EOPNOTSUPP, EBADF].contains(error.code) else { throw error }
     }
   }
 
@@ -145,7 +154,7 @@ struct LocalTarget: Sendable {
     } else {
       guard rename(temporary, path) == 0 else { throw SystemError("rename", errno) }
     }
-    try Descriptor.open(directory, O_RDONLY).synchronize()
+    try synchronizeDirectory()
   }
 
   /// The failure of not being able to make a file in the directory.

@@ -38,8 +38,9 @@ public struct PlainHTTP: Endpoint {
     switch answer.status {
     case 200..<300:
       if attributes.existing == .refuse { throw alreadyThere(path) }
-    // What a server says to HEAD of an object that is not there yet does not tell what it says to PUT, but for these.
-    case 401, 407, 408, 425, 429, 500...:
+    // What a server says to HEAD of an object that is not there yet does not tell what it says to PUT, but for these; 501 is said by one
+    // that does not know HEAD.
+    case 401, 407, 408, 425, 429, 500, 502...:
       if let failure = answer.statusFailure(base.origin) { throw failure }
     default: break
     }

@@ -22,7 +22,7 @@ final class Holding: Sendable {
 
   /// Notes how a destination ended. Returns the spool's ID if it is kept for it.
   func ended(_ index: Int, _ failure: Failure?) -> String? {
-    guard isHeld, let spool else { return nil }
+    guard isHeld, let spool, !spool.isMoved else { return nil }
     job.withLock { job in
       job?.destinations[index].isDone = failure == nil
       job?.destinations[index].error = failure?.message
@@ -36,7 +36,7 @@ final class Holding: Sendable {
   /// Removes the spool if nobody needs it any more, otherwise brings it to the disk and says how to send it. Blocks.
   func finish() {
     guard let spool else { return }
-    let isNeeded = isHeld && job.withLock { $0?.isDone == false }
+    let isNeeded = isHeld && !spool.isMoved && job.withLock { $0?.isDone == false }
     guard isNeeded else { return spool.remove() }
     // Gigabytes may take long to reach the disk, and who has pressed Ctrl-C does not wait for them.
     if !Task.isCancelled { spool.synchronize() }
