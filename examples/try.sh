@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "$*" >&2; }
 
-./.ci/install zlib1g-dev
+./.ci/install zlib1g-dev libexpat1-dev
 build=(swift build -c release --static-swift-stdlib)
 # Swift of macOS has its library in the system; there is none to link in.
 [[ $(uname) != Darwin ]] || build=(swift build -c release)

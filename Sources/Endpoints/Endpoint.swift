@@ -31,6 +31,9 @@ public struct EndpointKind: Sendable {
 public protocol Endpoint: Sendable {
   static var kind: EndpointKind { get }
 
+  /// What this one is; another than that of the type where one type stands for many kinds.
+  var kind: EndpointKind { get }
+
   /// Opens nothing and connects to nothing.
   ///
   /// - Throws: `usage` or `config` if the remote can't be one of this kind.
@@ -63,7 +66,7 @@ public protocol Endpoint: Sendable {
   /// Sends the whole payload once.
   ///
   /// - Throws: any failure; `isOutcomeUnknown` is set if the server may have stored the object although it did not say so.
-  func put(_ payload: Payload, to path: String, _ attributes: Attributes, _ meter: Meter) async throws(Failure) -> Receipt
+  func put(_ upload: Upload) async throws(Failure) -> Receipt
 
   /// Makes a directory and its parents. An existing one is a success.
   func makeDirectory(_ path: String) async throws(Failure) -> Receipt
@@ -79,6 +82,7 @@ public protocol Endpoint: Sendable {
 }
 
 extension Endpoint {
+  public var kind: EndpointKind { Self.kind }
   public var exclusionKey: String? { nil }
   public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? { nil }
   public func wantedHashes(for path: String) async -> Set<HashAlgorithm> { [] }

@@ -50,7 +50,8 @@ public struct AList: Endpoint {
     }
   }
 
-  public func put(_ payload: Payload, to path: String, _ attributes: Attributes, _ meter: Meter) async throws(Failure) -> Receipt {
+  public func put(_ upload: Upload) async throws(Failure) -> Receipt {
+    let (payload, path, attributes, meter) = (upload.payload, upload.path, upload.attributes, upload.meter)
     let existing = try await entryBeforePut(path)
     // What a broken connection left of an attempt before this one is no object to be kept.
     let isOwnRest = existing != nil && api.hasBegun(path)

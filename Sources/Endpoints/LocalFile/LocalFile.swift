@@ -35,7 +35,8 @@ public struct LocalFile: Endpoint {
     try SpoolDirectory.beside(LocalTarget(path).directory)
   }
 
-  public func put(_ payload: Payload, to path: String, _ attributes: Attributes, _ meter: Meter) async throws(Failure) -> Receipt {
+  public func put(_ upload: Upload) async throws(Failure) -> Receipt {
+    let (payload, path, attributes, meter) = (upload.payload, upload.path, upload.attributes, upload.meter)
     let target = try LocalTarget(path)
     try target.checkExisting(attributes.existing)
     try await onThread { (isCancelled) throws(Failure) in

@@ -46,7 +46,8 @@ public struct PlainHTTP: Endpoint {
     }
   }
 
-  public func put(_ payload: Payload, to path: String, _ attributes: Attributes, _ meter: Meter) async throws(Failure) -> Receipt {
+  public func put(_ upload: Upload) async throws(Failure) -> Receipt {
+    let (payload, path, attributes, meter) = (upload.payload, upload.path, upload.attributes, upload.meter)
     var request = try await request(.put, path)
     if let type = attributes.contentType { request.headers.append(("Content-Type", type)) }
     if attributes.existing == .refuse {

@@ -60,7 +60,8 @@ public struct SiYuan: Endpoint {
     }
   }
 
-  public func put(_ payload: Payload, to path: String, _ attributes: Attributes, _ meter: Meter) async throws(Failure) -> Receipt {
+  public func put(_ upload: Upload) async throws(Failure) -> Receipt {
+    let (payload, path, attributes, meter) = (upload.payload, upload.path, upload.attributes, upload.meter)
     if payload.length > SiYuan.largeSize {
       warn("the object has \(payload.length) bytes, and SiYuan reads a whole upload into memory")
     }

@@ -61,7 +61,7 @@ struct HeldPush: RunnableCommand {
     let indices = targets.map(\.index)
     let deliver = Deliver(
       payload: payload, isGzip: job.isGzip, attributes: job.attributes, retries: transfer.retryPolicy, verifies: job.verifies, start: .now,
-      messages: console.messages, ended: { holding.ended(indices[$0], $1) })
+      messages: console.messages, checkpoint: { holding.checkpoint(for: indices[$0]) }, ended: { holding.ended(indices[$0], $1) })
     outcomes += await deliver.run(targets.map(\.target), failed: [:], meters: targets.map { _ in Meter() }) {
       report.tell($0, console.messages)
     }

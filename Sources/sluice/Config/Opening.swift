@@ -10,7 +10,7 @@ struct Target: Sendable {
   /// `-o` options that the remote of the config file sets.
   let defaults: [String: String]
 
-  var kind: EndpointKind { type(of: endpoint).kind }
+  var kind: EndpointKind { endpoint.kind }
 }
 
 /// What a destination is for: the rules for its path differ.

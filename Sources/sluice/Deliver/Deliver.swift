@@ -14,6 +14,8 @@ struct Deliver: Sendable {
   var hashesFile = true
   let start: ContinuousClock.Instant
   let messages: Messages
+  /// What is remembered of the upload to the destination of this index.
+  let checkpoint: @Sendable (Int) -> Checkpoint
   /// Called as each destination ends, one at a time for each destination; returns the ID if the spool is kept for it.
   let ended: @Sendable (Int, Failure?) -> String?
 
@@ -30,7 +32,7 @@ struct Deliver: Sendable {
         group.addTask {
           var outcomes: [(Int, Outcome)] = []
           for index in line {
-            var outcome = await self.deliver(to: targets[index], refused: failed[index], meters[index])
+            var outcome = await self.deliver(to: targets[index], refused: failed[index], meters[index], self.checkpoint(index))
             outcome.held = self.ended(index, outcome.failure)
             report(outcome)
             outcomes.append((index, outcome))
@@ -44,13 +46,13 @@ struct Deliver: Sendable {
     }
   }
 
-  private func deliver(to target: Target, refused: Failure?, _ meter: Meter) async -> Outcome {
+  private func deliver(to target: Target, refused: Failure?, _ meter: Meter, _ checkpoint: Checkpoint) async -> Outcome {
     var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
     outcome.payload = PayloadFacts(inputBytes: payload.inputLength, bytes: payload.length, isGzip: isGzip, levels: levels)
     if let refused {
       outcome.failure = refused
     } else {
-      await send(to: target, meter, &outcome)
+      await send(to: target, meter, checkpoint, &outcome)
     }
     // A regular file that could not be sent need not be read to its end for a hash.
     if payload.spool != nil || (hashesFile && outcome.failure == nil) {
@@ -62,12 +64,12 @@ struct Deliver: Sendable {
     return outcome
   }
 
-  private func send(to target: Target, _ meter: Meter, _ outcome: inout Outcome) async {
+  private func send(to target: Target, _ meter: Meter, _ checkpoint: Checkpoint, _ outcome: inout Outcome) async {
     if hashesFile { payload.startHashing(.sha256) }
     var attributes = attributes
     attributes.options = target.defaults.merging(attributes.options) { $1 }
     let retry = Retry(target: target, policy: retries, verifies: verifies, messages: messages)
-    let (result, attempts) = await retry.put(payload, attributes, meter)
+    let (result, attempts) = await retry.put(Upload(payload, to: target.path, attributes, meter, checkpoint))
     outcome.attempts = attempts
     switch result {
     case .success(let success):

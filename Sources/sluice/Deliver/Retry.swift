@@ -39,31 +39,33 @@ struct Retry: Sendable {
   }
 
   /// - Returns: what came of it and how many tries were made.
-  func put(_ payload: Payload, _ attributes: Attributes, _ meter: Meter) async -> (result: Result<Success, Failure>, attempts: Int) {
+  func put(_ upload: Upload) async -> (result: Result<Success, Failure>, attempts: Int) {
+    var upload = upload
     var attempt = 0
     let first = ContinuousClock.now
     while true {
       attempt += 1
+      upload.attempt = attempt
       let start = ContinuousClock.now
       do throws(Failure) {
-        let receipt = try await target.endpoint.put(payload, to: target.path, attributes, meter)
+        let receipt = try await target.endpoint.put(upload)
         let time = start.duration(to: .now)
-        let verification = verifies ? try await target.endpoint.verify(target.path, against: payload) : nil
+        let verification = verifies ? try await target.endpoint.verify(target.path, against: upload.payload) : nil
         return (.success(Success(receipt: receipt, verification: verification, uploadTime: time)), attempt)
       } catch {
         if Task.isCancelled { return (.failure(.interrupted), attempt) }
         guard let wait = policy.wait(after: attempt, error, since: first) else { return (.failure(error), attempt) }
         messages.note("\(target.text): try \(attempt) of \(policy.limit + 1) failed: \(error.message); the next one in \(wait.rounded)")
         do { try await Task.sleep(for: wait) } catch { return (.failure(.interrupted), attempt) }
-        if error.isOutcomeUnknown, let success = await found(payload, attributes, since: start) { return (.success(success), attempt) }
+        if error.isOutcomeUnknown, let success = await found(upload, since: start) { return (.success(success), attempt) }
       }
     }
   }
 
   /// Asks whether the object arrived although the answer was lost. The size alone says so only where nothing can have been there before.
-  private func found(_ payload: Payload, _ attributes: Attributes, since start: ContinuousClock.Instant) async -> Success? {
-    guard let verification = try? await target.endpoint.verify(target.path, against: payload) else { return nil }
-    guard verification == .sizeAndHash || attributes.existing == .refuse else { return nil }
+  private func found(_ upload: Upload, since start: ContinuousClock.Instant) async -> Success? {
+    guard let verification = try? await target.endpoint.verify(target.path, against: upload.payload) else { return nil }
+    guard verification == .sizeAndHash || upload.attributes.existing == .refuse else { return nil }
     messages.note("\(target.text): the object is there; only the answer was lost")
     return Success(receipt: Receipt(), verification: verification, uploadTime: start.duration(to: .now))
   }

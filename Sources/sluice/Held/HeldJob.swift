@@ -10,6 +10,8 @@ struct HeldJob: Codable, Sendable, Equatable {
     var isDone = false
     /// Why the last attempt failed.
     var error: String?
+    /// What the endpoint wants to remember; see `Checkpoint`.
+    var checkpoint: String?
   }
 
   var version = 1

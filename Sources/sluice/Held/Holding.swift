@@ -1,4 +1,5 @@
 import BytePath
+import Endpoints
 import Synchronization
 
 /// The spool of a run while its destinations end one by one: removed when all have the object, kept for those that have not.
@@ -18,6 +19,19 @@ final class Holding: Sendable {
     isHeld = holds && spool != nil
     self.job = Mutex(job)
     if isHeld, let spool, let job { try job.write(to: spool) }
+  }
+
+  /// What the endpoint of a destination remembers between attempts and runs, kept in the job.
+  func checkpoint(for index: Int) -> Checkpoint {
+    guard isHeld else { return Checkpoint() }
+    return Checkpoint(job.withLock { $0?.destinations[index].checkpoint }) { [self] text in
+      guard let spool, !spool.isMoved else { return }
+      job.withLock { job in
+        job?.destinations[index].checkpoint = text
+        // Without it a later run begins anew, and that is all there is to lose.
+        try? job?.write(to: spool)
+      }
+    }
   }
 
   /// Notes how a destination ended. Returns the spool's ID if it is kept for it.
