@@ -19,6 +19,9 @@ struct PutRun: Sendable {
     let messages = console.messages
     self.messages = messages
     plan = try put.input.plan(command: console.command, isRead: !put.dryRun) { messages.warning($0) }
+    if put.maxSpool != nil, plan.needsNoSpool {
+      throw Failure(.usage, "--max-spool has no effect on a regular file that is sent as it is", hint: "leave out --max-spool")
+    }
     attributes = Attributes(
       contentType: put.contentType ?? (put.input.gzip && put.input.through.isEmpty ? "application/gzip" : nil),
       modified: put.mtime?.milliseconds, existing: put.noClobber ? .refuse : .overwrite, options: put.transfer.optionValues)
