@@ -52,7 +52,7 @@ public final class Spool: Sendable {
 
   /// Opens a complete spool and locks it; returns nil if there is none of this ID, or none any more.
   ///
-  /// - Throws: `spool` if another process is using it, or it can't be opened.
+  /// - Throws: `spool` if it can't be opened, or, and that passes (`isRetryable`), another process is using it.
   public static func open(_ id: String, in directory: SpoolDirectory) throws(Failure) -> Spool? {
     guard id.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber) }) else { return nil }
     do throws(SystemError) {
@@ -64,7 +64,7 @@ public final class Spool: Sendable {
     } catch {
       switch error.code {
       case ENOENT: return nil
-      case EWOULDBLOCK: throw Failure(.spool, "the spool \(id) is in use by another sluice", hint: "wait for it to end")
+      case EWOULDBLOCK: throw Failure(.spool, "the spool \(id) is in use by another sluice", hint: "wait for it to end", retryable: true)
       default: throw Failure(.spool, "cannot open the spool \(id) in \(directory.path): \(error.words)")
       }
     }

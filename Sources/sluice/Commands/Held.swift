@@ -28,8 +28,19 @@ struct HeldSelection: ParsableArguments {
     return (directory, all ? directory.completeIDs() : ids.map { $0.uppercased() })
   }
 
-  static func missing(_ id: String) -> Failure {
-    Failure(.usage, "there is no held spool \(id)", hint: "sluice held lists them")
+  /// Opens one of them. Of all there are, one that another process is sending, or has sent since they were listed, is left to it: nil.
+  ///
+  /// - Throws: `usage` if there is none of this ID, `spool` if it is in use or can't be opened.
+  func spool(_ id: String, in directory: SpoolDirectory, _ messages: Messages) throws(Failure) -> Spool? {
+    do throws(Failure) {
+      if let spool = try Spool.open(id, in: directory) { return spool }
+    } catch {
+      guard all, error.isRetryable else { throw error }
+      messages.note("\(error.message), and is left to it")
+      return nil
+    }
+    guard all else { throw Failure(.usage, "there is no held spool \(id)", hint: "sluice held lists them") }
+    return nil
   }
 }
 
@@ -95,7 +106,7 @@ struct HeldDrop: RunnableCommand {
       let (directory, ids) = try selection.open()
       for id in ids {
         do throws(Failure) {
-          guard let spool = try Spool.open(id, in: directory) else { throw HeldSelection.missing(id) }
+          guard let spool = try selection.spool(id, in: directory, console.messages) else { continue }
           if confirms(id, try? HeldJob(reading: spool)) { spool.remove() }
         } catch {
           console.messages.failure(error)

@@ -21,6 +21,14 @@ final class Holding: Sendable {
     if isHeld, let spool, let job { try job.write(to: spool) }
   }
 
+  /// Goes on with a spool whose job is beside it already: a disk that is full must not keep it from being sent.
+  init(resuming spool: Spool, _ job: HeldJob, _ messages: Messages) {
+    self.spool = spool
+    self.messages = messages
+    isHeld = true
+    self.job = Mutex(job)
+  }
+
   /// What the endpoint of a destination remembers between attempts and runs, kept in the job.
   func checkpoint(for index: Int) -> Checkpoint {
     guard isHeld else { return Checkpoint() }
