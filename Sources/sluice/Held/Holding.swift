@@ -47,6 +47,13 @@ final class Holding: Sendable {
     do throws(Failure) { try SpoolPlace.index.get().point(to: spool) } catch { messages.warning(error.message) }
   }
 
+  /// Goes on with a spool whose job is beside it already: a disk that is full must not keep it from being sent.
+  init(resuming spool: Spool, _ job: HeldJob, _ messages: Messages) {
+    self.spool = spool
+    self.messages = messages
+    state = Mutex(State(job: job, isKept: true))
+  }
+
   /// What the endpoint of a destination remembers between attempts and runs, kept in the job.
   func checkpoint(for index: Int) -> Checkpoint {
     guard let text = state.withLock({ state in state.isKept ? .some(state.job?.destinations[index].checkpoint) : nil }) else {
