@@ -38,6 +38,7 @@ final class Holding: Sendable {
     let isNew = try state.withLock { (state) throws(Failure) in
       guard !state.isClosed, var job = state.job else { return false }
       change(&job)
+      guard !job.isDone else { return false }
       try job.write(to: spool)
       state.job = job
       defer { state.isKept = true }
@@ -45,6 +46,13 @@ final class Holding: Sendable {
     }
     guard isNew, spool.directory.isTransient else { return }
     do throws(Failure) { try SpoolPlace.index.get().point(to: spool) } catch { messages.warning(error.message) }
+  }
+
+  /// One that does not outlive the process until `keep` says so.
+  init(leaving spool: Spool?, _ job: HeldJob, _ messages: Messages) {
+    self.spool = spool
+    self.messages = messages
+    state = Mutex(State(job: job))
   }
 
   /// Goes on with a spool whose job is beside it already: a disk that is full must not keep it from being sent.
@@ -67,6 +75,8 @@ final class Holding: Sendable {
   /// Notes how a destination ended. Returns the spool's ID if it is kept for it.
   func ended(_ index: Int, _ failure: Failure?) -> String? {
     let failureToTell = change { job in
+      // One that is done stays so, also if it is done because it gets nothing more.
+      guard !job.destinations[index].isDone else { return }
       job.destinations[index].isDone = failure == nil
       job.destinations[index].error = failure?.message
     }
