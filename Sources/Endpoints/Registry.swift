@@ -3,5 +3,6 @@ public let builtInEndpoints: [any Endpoint.Type] = [
   AList.self,
   SiYuan.self,
   PlainHTTP.self,
+  WebDAV.self,
   LocalFile.self,
 ]
