@@ -1,20 +1,14 @@
-/// The path of a name beside `path` for what is not whole yet: `.NAME.sluice-RANDOM`, with a new random part each time. Of a long name only
-/// the beginning is in it, so that it has 255 bytes at the most, as file systems want it.
+/// A name beside `path` for an object that is not whole yet: `.NAME.sluice-`, of a NAME with a dot at its start without another, and eight random characters, at most 255 bytes, which is what
+/// most file systems allow. The dot hides it from listings and from the patterns of shells.
 func temporaryName(beside path: String) -> String {
-  let suffix = temporaryMark + String(UInt64.random(in: 0 ... .max), radix: 36)
-  let slash = path.lastIndex(of: "/")
-  let folder = slash.map { path[...$0] } ?? ""
-  var name = path[(slash.map { path.index(after: $0) } ?? path.startIndex)...]
-  while name.utf8.count + suffix.utf8.count + 1 > 255 { name.removeLast() }
-  return "\(folder).\(name)\(suffix)"
+  let digits = Array("0123456789abcdefghjkmnpqrstvwxyz")
+  let ending = ".sluice-" + String((0..<8).map { _ in digits[Int.random(in: 0..<32)] })
+  let slash = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
+  // Two dots at its start would be taken for a relative path by some servers.
+  var name = path[slash...].hasPrefix(".") ? "" : "."
+  for character in path[slash...] {
+    guard name.utf8.count + String(character).utf8.count + ending.utf8.count <= 255 else { break }
+    name.append(character)
+  }
+  return path[..<slash] + name + ending
 }
-
-/// Whether `path` can be one that `temporaryName(beside:)` gave for `target`, so that it may be removed.
-func isTemporaryName(_ path: String, beside target: String) -> Bool {
-  let folder = target.prefix(through: target.lastIndex(of: "/") ?? target.startIndex)
-  guard path.hasPrefix(folder + ".") else { return false }
-  let name = path.dropFirst(folder.count)
-  return !name.contains("/") && name.contains(temporaryMark)
-}
-
-private let temporaryMark = ".sluice-"

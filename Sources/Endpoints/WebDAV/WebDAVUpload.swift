@@ -7,8 +7,14 @@ import Synchronization
 /// there. So the object is put under a temporary name beside its own, and `MOVE` gives it its name when the server has all of it. Where
 /// there is no `MOVE`, or with `-o direct`, it is put under its own name.
 ///
-/// The checkpoint remembers the temporary name until nothing can be left under it.
+/// The checkpoint has the temporary name, so that a later attempt, also one of another run, removes what is left of this one, or does the
+/// `MOVE` alone if that was all that was missing.
 struct WebDAVUpload: Sendable {
+  /// How far the object with the temporary name is.
+  private enum Stage: String {
+    case sending, moving
+  }
+
   let upload: Upload
   let api: WebDAVAPI
   let moving: MoveSupport
@@ -19,7 +25,7 @@ struct WebDAVUpload: Sendable {
 
   func run() async throws(Failure) -> Receipt {
     upload.meter.setSent(0)
-    await removeLeftover()
+    if let receipt = try await receiptOfEarlierAttempt() { return receipt }
     // nginx does not know If-None-Match, and AList deletes a folder whose name is put to.
     if try await api.isVacant(upload.path, existing), let folder = WebDAVAPI.parent(of: upload.path) {
       try await api.makeFolder(folder)
@@ -31,26 +37,56 @@ struct WebDAVUpload: Sendable {
   /// Returns nil if the server cannot move; then nothing of it is left.
   private func putAside() async throws(Failure) -> Receipt? {
     let temporary = temporaryName(beside: upload.path)
-    upload.checkpoint.set(temporary)
+    remember(temporary, .sending)
     do throws(Failure) {
       try await send(to: temporary)
       try await api.checkSize(of: temporary, upload.path, upload.payload)
-      // A folder that was made meanwhile would go with all that is in it (RFC 4918, 9.9.3).
-      _ = try await api.isVacant(upload.path, existing)
-      switch try await api.move(temporary, to: upload.path, existing) {
-      case .done(let answer):
-        upload.checkpoint.set(nil)
-        return receipt(answer)
-      case .impossible(let answer):
-        moving.isPossible = false
-        warn("\(server) does not rename (HTTP \(answer.status)), so \(upload.path) is sent once more, straight to its name; see -o direct")
-        if await remove(temporary) { upload.checkpoint.set(nil) } else { warn("\(temporary) is left on \(server)") }
-        upload.meter.setSent(0)
-        return nil
-      }
+      return try await publish(temporary)
     } catch {
-      throw await cleanedUp(after: error, temporary)
+      throw await cleared(temporary, error)
     }
+  }
+
+  /// Gives the object its name. Returns nil if the server cannot.
+  private func publish(_ temporary: String) async throws(Failure) -> Receipt? {
+    remember(temporary, .moving)
+    // A folder that was made meanwhile would go with all that is in it (RFC 4918, 9.9.3).
+    _ = try await api.isVacant(upload.path, existing)
+    switch try await api.move(temporary, to: upload.path, existing) {
+    case .done(let answer):
+      upload.checkpoint.set(nil)
+      return receipt(answer)
+    case .impossible(let answer):
+      moving.isPossible = false
+      warn("\(server) does not rename (HTTP \(answer.status)), so \(upload.path) is sent once more, straight to its name; see -o direct")
+      if await isRemoved(temporary) { upload.checkpoint.set(nil) } else { warn("\(temporary) is left on \(server)") }
+      upload.meter.setSent(0)
+      return nil
+    }
+  }
+
+  /// What an attempt before this one left: its object, if that is whole, is moved now; otherwise it is removed.
+  private func receiptOfEarlierAttempt() async throws(Failure) -> Receipt? {
+    guard let (temporary, stage) = remembered else { return nil }
+    guard stage == .moving else {
+      if await isRemoved(temporary) { upload.checkpoint.set(nil) }
+      return nil
+    }
+    let left = try await api.find(temporary)
+    if left == nil, try await api.find(upload.path)?.size == upload.payload.length {
+      // Nothing but the MOVE takes it away: only the answer was lost.
+      upload.checkpoint.set(nil)
+      return Receipt()
+    }
+    if left?.size == upload.payload.length {
+      do throws(Failure) {
+        return try await publish(temporary)
+      } catch {
+        throw await cleared(temporary, error)
+      }
+    }
+    if await isRemoved(temporary) { upload.checkpoint.set(nil) }
+    return nil
   }
 
   private func putDirect() async throws(Failure) -> Receipt {
@@ -94,44 +130,50 @@ struct WebDAVUpload: Sendable {
     return answer
   }
 
-  /// Removes what an attempt left that could not do it itself, of this run or of an earlier one.
-  private func removeLeftover() async {
-    guard let leftover = upload.checkpoint.text, isTemporaryName(leftover, beside: upload.path) else { return }
-    if await remove(leftover) { upload.checkpoint.set(nil) }
-  }
-
-  /// Removes the temporary object. Returns the failure, which names what could not be removed.
-  private func cleanedUp(after failure: Failure, _ temporary: String) async -> Failure {
+  /// Removes what is left of a failed attempt, or says where it is. An object that only lacks its name is kept for the next attempt.
+  private func cleared(_ temporary: String, _ failure: Failure) async -> Failure {
     let isUnsent = failure.kind == .unreachable && !failure.isOutcomeUnknown && upload.meter.sent == 0 && upload.payload.length > 0
-    if isUnsent {
+    let isWhole = remembered?.stage == .moving
+    if isUnsent, !isWhole {
       upload.checkpoint.set(nil)
       return failure
     }
-    if await remove(temporary) {
+    if !(isWhole && failure.isRetryable), await isRemoved(temporary) {
       // After a cut the server may write on for a moment, so the next attempt looks again.
       if failure.httpStatus != nil { upload.checkpoint.set(nil) }
       return failure
     }
     var failure = failure
-    let leftover = "\(temporary) may be left on \(server); the next try removes it"
-    failure.hint = failure.hint.map { "\($0); \(leftover)" } ?? leftover
+    let rest = "\(isWhole ? "the whole object" : "what is left of the upload") is at \(temporary)"
+    failure.hint = failure.hint.map { "\($0); \(rest)" } ?? rest
     return failure
   }
 
-  /// In a task of its own, as one that was interrupted is to leave nothing either, and in a bounded time.
-  private func remove(_ path: String) async -> Bool {
+  /// In a task of its own, as one that was interrupted is to leave nothing either, but then not for long.
+  private func isRemoved(_ path: String) async -> Bool {
+    let limit = Duration.milliseconds(Task.isCancelled ? 700 : 10_000)
     let api = api
-    return await Task {
-      await withTaskGroup(of: Bool.self) { group in
-        group.addTask { await api.delete(path) }
-        group.addTask {
-          try? await Task.sleep(for: .seconds(5))
-          return false
-        }
-        defer { group.cancelAll() }
-        return await group.next() ?? false
-      }
-    }.value
+    let removal = Task.detached { await api.delete(path) }
+    let timer = Task.detached {
+      try await Task.sleep(for: limit)
+      removal.cancel()
+    }
+    defer { timer.cancel() }
+    return await removal.value
+  }
+
+  private func remember(_ temporary: String, _ stage: Stage) {
+    upload.checkpoint.set("\(stage.rawValue) \(temporary)")
+  }
+
+  private var remembered: (temporary: String, stage: Stage)? {
+    guard let words = upload.checkpoint.text?.split(separator: " ", maxSplits: 1), words.count == 2 else { return nil }
+    let temporary = String(words[1])
+    // A job that somebody has changed must not make us remove anything else.
+    guard let stage = Stage(rawValue: String(words[0])), WebDAVAPI.parent(of: temporary) == WebDAVAPI.parent(of: upload.path),
+      temporary.contains(".sluice-")
+    else { return nil }
+    return (temporary, stage)
   }
 }
 
