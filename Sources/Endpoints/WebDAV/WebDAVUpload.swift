@@ -134,7 +134,8 @@ struct WebDAVUpload: Sendable {
   private func cleared(_ temporary: String, _ failure: Failure) async -> Failure {
     let isUnsent = failure.kind == .unreachable && !failure.isOutcomeUnknown && upload.meter.sent == 0 && upload.payload.length > 0
     let isWhole = remembered?.stage == .moving
-    if isUnsent, !isWhole {
+    // Who may not put has put nothing.
+    if !isWhole, isUnsent || failure.kind == .auth {
       upload.checkpoint.set(nil)
       return failure
     }
