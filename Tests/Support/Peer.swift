@@ -37,6 +37,11 @@ public final class Peer: Sendable {
   /// The folder that it serves.
   public var data: String { directory + "/data" }
 
+  /// Where it keeps what is not stored yet.
+  public var temporary: String { directory + "/tmp" }
+  /// One line for each request, if it keeps such a log.
+  public var log: String { directory + "/access.log" }
+
   /// `HOST:PORT`.
   public var authority: String { "127.0.0.1:\(port)" }
 
