@@ -211,6 +211,17 @@ struct WebDAVTests {
     try expectSame(contents(server.file("/sub/a b/100%.bin")), bytes)
   }
 
+  @Test("davs:// and dav+https:// are spoken over TLS", arguments: DAVServer.installed)
+  func tls(kind: DAVServer) async throws {
+    let server = try await kind.start("--tls")
+    for scheme in ["davs", "dav+https"] {
+      let url = "\(scheme)://localhost:\(server.port)/x"
+      try await box.sluice("--retries", "0", url, input: bytes).failure(69, "unreachable")
+      try await box.sluice("--cacert", server.certificate, url, input: bytes).success()
+      try expectSame(contents(server.file("/x")), bytes)
+    }
+  }
+
   @Test(
     "Digest: the challenge is fetched without the object, which is sent once",
     .enabled(if: DAVServer.installed.contains(.apache), "Apache is not installed"),
