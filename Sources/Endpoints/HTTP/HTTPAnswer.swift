@@ -66,8 +66,7 @@ struct HTTPAnswer: Sendable {
     case 408, 425, 429: failure = Failure(.server, "\(server) asks to try again later (HTTP \(status))")
     case 411: failure = Failure(.rejected, "\(server) wants a Content-Length, and a proxy on the way may have removed it (HTTP 411)")
     case 413: failure = Failure(.rejected, "the object is too large for \(server) or a proxy before it (HTTP 413)")
-    // Somebody works on it: the server is well, and locks end.
-    case 423: failure = Failure(.rejected, "somebody has locked the object on \(server) (HTTP 423)", retryable: true)
+    case 423: failure = Failure(.rejected, "somebody has locked the object on \(server) (HTTP 423)")
     case 507: failure = Failure(.rejected, "the storage of \(server) is full (HTTP 507)")
     case 400..<500: failure = Failure(.rejected, "\(server) refuses the request (HTTP \(status))")
     default: failure = Failure(.server, "\(server) has a problem (HTTP \(status))")
