@@ -158,6 +158,11 @@ public final class Payload: Sendable {
   /// Brings the bytes to the disk. Blocks.
   public func synchronize() throws(SystemError) { try descriptor.synchronize() }
 
+  /// The failure that an error of `synchronize` stands for.
+  public func unsynchronized(_ error: SystemError) -> Failure {
+    Failure(.spool, "cannot bring \(name) to the disk: \(error.words)", hint: "name another disk with --spool-dir")
+  }
+
   /// Sets the time of last change of the spool's file.
   ///
   /// - Parameter milliseconds: since 1970.
