@@ -100,15 +100,44 @@ struct ProgressTests {
     for line in screen(terminal.text) where !line.isEmpty { #expect(line.hasPrefix("sluice: "), "\(line)") }
   }
 
-  /// What stands on the screen in the end, as far as carriage returns and cleared lines go.
+  @Test("several destinations have a line each, which goes when they end, and messages come above them")
+  func severalLines() async throws {
+    let terminal = try PseudoTerminal(columns: 120)
+    let server = try await box.loopback("--on", "/plain/slow", "--status", "503", "--times", "1")
+    var client = box.client(
+      ["--limit-rate", "400k", server.plain("/slow"), server.plain("/b"), "./c"], input: .bytes([UInt8](repeating: 1, count: 400_000)))
+    client.error = .descriptor(terminal.child)
+    try await box.start(client).finish()
+    try await eventually("the lines are gone") { terminal.text.contains("503") && screen(terminal.text).last == "" }
+    let together = terminal.text.components(separatedBy: "\u{1b}[J").contains { frame in
+      ["/plain/slow  ", "/plain/b  ", "./c  "].allSatisfy(frame.contains)
+    }
+    #expect(together, "\(terminal.text.debugDescription)")
+    for line in screen(terminal.text) where !line.isEmpty { #expect(line.hasPrefix("sluice: "), "\(line)") }
+  }
+
+  /// What stands on the screen in the end, as far as carriage returns, line feeds, steps upwards and cleared lines go.
   private func screen(_ text: String) -> [String] {
     var lines = [""]
-    var rest = text.replacingOccurrences(of: "\r\n", with: "\n").replacingOccurrences(of: "\u{1b}[K", with: "\u{1}")[...]
+    var row = 0
+    var rest = text.replacingOccurrences(of: "\r\n", with: "\n")[...]
     while let character = rest.popFirst() {
       switch character {
-      case "\n": lines.append("")
-      case "\r", "\u{1}": lines[lines.count - 1] = ""
-      default: lines[lines.count - 1].append(character)
+      case "\n":
+        row += 1
+        if row == lines.count { lines.append("") }
+      case "\r": break
+      case "\u{1b}":
+        let sequence = rest.prefix { !$0.isLetter }
+        rest = rest.dropFirst(sequence.count)
+        switch rest.popFirst() {
+        case "A": row -= Int(sequence.dropFirst()) ?? 1
+        case "K": lines[row] = ""
+        default:
+          lines[row] = ""
+          lines.removeSubrange((row + 1)...)
+        }
+      default: lines[row].append(character)
       }
     }
     return lines

@@ -83,7 +83,7 @@ struct PutRun: Sendable {
         messages.detail(
           "\(payload.inputLength) bytes read; the object has \(payload.length)\(payload.spool.map { ", in the spool \($0.id)" } ?? "")")
         progress.beginUpload(of: payload.length)
-        outcomes = try await upload(payload, levels: input.levels, to: targets, refused, meters)
+        outcomes = try await upload(payload, levels: input.levels, to: targets, refused, meters, progress)
       } catch {
         await progress.end()
         throw error
@@ -100,7 +100,8 @@ struct PutRun: Sendable {
   }
 
   private func upload(
-    _ payload: Payload, levels: LevelCounts, to targets: [Target], _ refused: [Int: Failure], _ meters: [Meter]
+    _ payload: Payload, levels: LevelCounts, to targets: [Target], _ refused: [Int: Failure], _ meters: [Meter],
+    _ progress: Progress
   ) async throws(Failure) -> [Outcome] {
     var attributes = attributes
     attributes.modified = attributes.modified ?? payload.modified
@@ -119,7 +120,11 @@ struct PutRun: Sendable {
     let deliver = Deliver(
       payload: payload, isGzip: isGzip, levels: plan.gzip?.level == .automatic ? levels.json : nil, attributes: attributes,
       retries: put.transfer.retryPolicy, verifies: put.verify, hashesFile: !put.noSha256, start: start,
-      messages: messages, checkpoint: { holding.checkpoint(for: $0) }, ended: { holding.ended($0, $1) })
+      messages: messages, checkpoint: { holding.checkpoint(for: $0) },
+      ended: { index, failure in
+        progress.ended(index)
+        return holding.ended(index, failure)
+      })
     let safety = Task { await holding.bringToDiskIfLong() }
     defer { safety.cancel() }
     let outcomes = await deliver.run(targets, failed: refused, meters: meters) { report.tell($0, messages) }

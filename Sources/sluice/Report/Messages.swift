@@ -1,7 +1,7 @@
 import BytePath
 import Synchronization
 
-/// The sole writer of standard error: lines that begin with the program's name, and the progress line between them.
+/// The sole writer of standard error: lines that begin with the program's name, and the lines of progress below them.
 final class Messages: Sendable {
   enum Verbosity: Int, Sendable, Comparable {
     case quiet, normal, verbose
@@ -10,7 +10,13 @@ final class Messages: Sendable {
 
   private struct State {
     var verbosity = Verbosity.normal
-    var progressLine = ""
+    var progress: [String] = []
+
+    /// Takes the lines of progress away: the cursor is at the end of the last one.
+    var erasure: String {
+      guard !progress.isEmpty else { return "" }
+      return progress.count == 1 ? "\r\u{1b}[K" : "\u{1b}[\(progress.count - 1)A\r\u{1b}[J"
+    }
   }
 
   private let state = Mutex(State())
@@ -43,20 +49,21 @@ final class Messages: Sendable {
     state.withLock { _ in put(line + "\n") }
   }
 
-  /// Replaces the progress line; an empty text removes it.
-  func progress(_ line: String) {
+  /// Replaces the lines of progress; none removes them.
+  func progress(_ lines: [String]) {
     state.withLock { state in
-      guard line != state.progressLine else { return }
-      state.progressLine = line
-      put("\r\u{1b}[K" + line)
+      guard lines != state.progress else { return }
+      let erasure = state.erasure
+      state.progress = lines
+      put(erasure + lines.joined(separator: "\n"))
     }
   }
 
-  /// Takes the progress line away while something else is written to what may be the same terminal.
+  /// Takes the lines of progress away while something else is written to what may be the same terminal.
   func withoutProgress<Result>(_ body: () -> Result) -> Result {
     state.withLock { state in
-      if !state.progressLine.isEmpty { put("\r\u{1b}[K") }
-      defer { put(state.progressLine) }
+      put(state.erasure)
+      defer { put(state.progress.joined(separator: "\n")) }
       return body()
     }
   }

@@ -7,7 +7,8 @@ enum ProgressMode: String, ExpressibleByArgument, CaseIterable, Sendable {
   case auto, always, never, json
 }
 
-/// Shows ten times a second how far a run is; one line on a terminal, JSON for programs, nothing otherwise.
+/// Shows ten times a second how far a run is: on a terminal a line, and when it uploads one for each destination; JSON for programs, nothing
+/// otherwise.
 final class Progress: Sendable {
   private struct State {
     var total: Int64?
@@ -15,7 +16,12 @@ final class Progress: Sendable {
     var lastBytes: [Int64]
     /// Bytes a second, smoothed over some seconds.
     var rates: [Double?]
+    /// The destinations that have ended.
+    var ended: Set<Int> = []
   }
+
+  /// More lines would drive what was said before off the screen.
+  private static let mostLines = 8
 
   private let messages: Messages
   private let isJSON: Bool
@@ -61,7 +67,12 @@ final class Progress: Sendable {
     }
   }
 
-  /// Removes the line.
+  /// A destination has ended, and needs no line any more.
+  func ended(_ index: Int) {
+    _ = state.withLock { $0.ended.insert(index) }
+  }
+
+  /// Removes the lines.
   func end() async {
     let running = task.withLock { task in
       defer { task = nil }
@@ -70,7 +81,7 @@ final class Progress: Sendable {
     guard let running else { return }
     running.cancel()
     await running.value
-    if isJSON { show() } else { messages.progress("") }
+    if isJSON { show() } else { messages.progress([]) }
   }
 
   private func show() {
@@ -91,29 +102,35 @@ final class Progress: Sendable {
       if isJSON {
         for line in jsonLines(bytes, state) { messages.json(line) }
       } else {
-        messages.progress(ProgressLine.fitted(text(bytes, state), columns: terminalColumns() - 1))
+        let columns = terminalColumns() - 1
+        messages.progress(lines(bytes, state).map { ProgressLine.fitted($0, columns: columns) })
       }
     }
   }
 
-  private func text(_ bytes: [Int64], _ state: State) -> ProgressLine.Parts {
-    guard let total = state.total else {
-      var text = "in \(ProgressLine.size(bytes[0]))  \(ProgressLine.rate(state.rates[0]))"
-      let object = input.object
-      if isGzip, bytes[0] > 0, object > 0 {
-        text += "  gzip \(ProgressLine.size(object)) (\(object * 100 / bytes[0]) %)"
-      }
-      return ProgressLine.Parts(name: names.count == 1 ? names[0] : "\(names.count) destinations", figures: text)
-    }
-    // With several destinations the line is about the one that is furthest behind.
-    let index = bytes.indices.filter { bytes[$0] < total }.min { bytes[$0] < bytes[$1] } ?? 0
-    let sent = bytes[index]
+  private func lines(_ bytes: [Int64], _ state: State) -> [ProgressLine.Parts] {
+    guard let total = state.total else { return [inputLine(bytes[0], state.rates[0])] }
+    let running = bytes.indices.filter { !state.ended.contains($0) }
+    let shown = running.prefix(running.count > Progress.mostLines ? Progress.mostLines - 1 : Progress.mostLines)
+    var lines = shown.map { uploadLine($0, of: total, bytes[$0], state.rates[$0]) }
+    if shown.count < running.count { lines.append(ProgressLine.Parts(name: "and \(running.count - shown.count) more", figures: "")) }
+    return lines
+  }
+
+  private func inputLine(_ bytes: Int64, _ rate: Double?) -> ProgressLine.Parts {
+    var text = "in \(ProgressLine.size(bytes))  \(ProgressLine.rate(rate))"
+    let object = input.object
+    if isGzip, bytes > 0, object > 0 { text += "  gzip \(ProgressLine.size(object)) (\(object * 100 / bytes) %)" }
+    return ProgressLine.Parts(name: names.count == 1 ? names[0] : "\(names.count) destinations", figures: text)
+  }
+
+  private func uploadLine(_ index: Int, of total: Int64, _ sent: Int64, _ rate: Double?) -> ProgressLine.Parts {
     var text = "\(total == 0 ? 100 : sent * 100 / total) %  \(ProgressLine.size(sent))/\(ProgressLine.size(total))"
     if sent >= total {
       text += meters[index].serverPercent.map { "  the server has stored \($0) %" } ?? "  waiting for the answer"
     } else {
-      text += "  \(ProgressLine.rate(state.rates[index]))"
-      if let rate = state.rates[index], rate > 1 { text += "  \(ProgressLine.time(Double(total - sent) / rate)) left" }
+      text += "  \(ProgressLine.rate(rate))"
+      if let rate, rate > 1 { text += "  \(ProgressLine.time(Double(total - sent) / rate)) left" }
     }
     return ProgressLine.Parts(name: names[index], figures: text)
   }
