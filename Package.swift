@@ -82,6 +82,7 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "EndToEndTests", dependencies: ["sluice", "sluice-loopback", "Support", .product(name: "Crypto", package: "swift-crypto")],
+      exclude: ["Golden", "result.schema.json"],
       swiftSettings: settings),
   ]
 )

@@ -6,7 +6,8 @@ public import BytePath
 /// The server's put is not whole or absent by itself; `AListPublication` makes it so where it can.
 public struct AList: Endpoint {
   public static let kind = EndpointKind(
-    name: "alist", schemes: [("alist+http", false), ("alist+https", true), ("alist", true)], options: ["as-task", "wait", "direct"],
+    name: "alist", schemes: [("alist+http", false), ("alist+https", true), ("alist", true)],
+    options: ["as-task", "wait", "direct", "chunked"],
     tokenVariable: "ALIST_TOKEN")
 
   private let api: AListAPI
