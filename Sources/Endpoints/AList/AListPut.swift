@@ -79,7 +79,7 @@ struct AListPut {
     var headers = try await headers(for: name, isGuarded: isGuarded, hashes: [.sha256])
     // By it the server knows its own session again (internal/multipart/session.go, Init).
     headers.append((HashAlgorithm.sha256.headerName, try await upload.payload.digest(.sha256)))
-    let chunkSize = attributes.options["chunked"].flatMap { ByteCount($0)?.bytes }
+    let chunkSize = attributes.options["chunked"].flatMap { SizeText.bytes($0) }
     return AListSession(api: api, upload: upload, name: name, headers: headers, chunkSize: chunkSize)
   }
 
