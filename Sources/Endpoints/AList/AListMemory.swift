@@ -1,3 +1,5 @@
+import BytePath
+
 /// What the checkpoint of an upload to AList says: the name that the object has at the server for now, and how far it has come there.
 struct AListMemory: Sendable {
   enum Stage: String {
@@ -31,5 +33,18 @@ struct AListMemory: Sendable {
     let name = String(words[1])
     let isTemporary = AList.parent(of: name) == AList.parent(of: path) && AList.name(of: name).contains(".sluice-")
     return isTemporary || name == path ? (stage, name) : nil
+  }
+
+  /// Removes what the server has of an upload that will not go on.
+  ///
+  /// - Parameter length: of the object, in bytes.
+  func discard(length: Int64, with api: AListAPI) async throws(Failure) {
+    guard let noted else { return }
+    if noted.stage == .chunking || noted.stage == .completing {
+      let status = try await AListSession.status(of: noted.name, length: length, api)
+      if let id = status.data?["upload_id"]?.string { _ = try await api.reply(to: AListSession.request("abort", id: id, api)) }
+    }
+    if noted.name != path { try await api.remove(noted.name) }
+    clear()
   }
 }

@@ -112,32 +112,12 @@ struct AListPublication {
     let stage = memory.noted?.stage
     let mayGoOn = failure.isRetryable || failure.kind == .interrupted
     let isKept = stage == .renaming ? failure.isRetryable : stage != .sending && mayGoOn
-    if !isKept, await isRemoved(temporary) {
+    if !isKept, await cleaningUp({ [api] () throws(Failure) in try await api.remove(temporary) }) == nil {
       memory.clear()
       return failure
     }
     let rest = "\(stage == .renaming ? "the whole object" : "what is left of the upload") is at \(temporary)"
     failure.hint = failure.hint.map { "\($0); \(rest)" } ?? rest
     return failure
-  }
-
-  /// Also when the run was interrupted, and then not for long.
-  private func isRemoved(_ temporary: String) async -> Bool {
-    let limit = Duration.milliseconds(Task.isCancelled ? 700 : 10_000)
-    let (api, begun) = (api, ContinuousClock.now)
-    let removal = Task.detached { () -> Bool in
-      do throws(Failure) {
-        try await api.remove(temporary)
-        return true
-      } catch {
-        return false
-      }
-    }
-    let timer = Task.detached {
-      try await Task.sleep(until: begun + limit)
-      removal.cancel()
-    }
-    defer { timer.cancel() }
-    return await removal.value
   }
 }

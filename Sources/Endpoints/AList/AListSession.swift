@@ -70,7 +70,7 @@ struct AListSession {
       return Receipt(httpStatus: end.answer.status, response: end.answer.report)
     } catch {
       // A session that may go on is left to the next attempt; it ends by itself after half an hour.
-      if !error.isRetryable, error.kind != .interrupted { _ = try? await call(.post, "abort", id: snapshot.id) }
+      if !error.isRetryable, error.kind != .interrupted { _ = try? await call("abort", id: snapshot.id) }
       throw error
     }
   }
@@ -78,8 +78,7 @@ struct AListSession {
   /// A session is forgotten when it is complete. If only the answer to that was lost, the object is there.
   private func receiptOfLostAnswer() async throws(Failure) -> Receipt? {
     guard let noted = memory.noted, noted.stage == .completing, noted.name == name else { return nil }
-    let query = "path=\(URLText.encoded(name))&size=\(upload.payload.length)"
-    let status = try await api.reply(to: HTTPRequest(method: .get, url: api.url("/api/fs/multipart/status?\(query)")))
+    let status = try await AListSession.status(of: name, length: upload.payload.length, api)
     guard status.code == 404 else { return nil }
     do throws(Failure) { _ = try await api.compare(name, with: upload.payload) } catch {
       if error.kind == .server, error.httpStatus == nil { return nil }
@@ -170,7 +169,7 @@ struct AListSession {
     memory.note(.completing, name)
     let result = await withTaskGroup(of: Result<AListReply, Failure>?.self) { group in
       group.addTask {
-        do throws(Failure) { return .success(try await self.call(.post, "complete", id: id, isUpload: true)) } catch {
+        do throws(Failure) { return .success(try await self.call("complete", id: id)) } catch {
           return .failure(error)
         }
       }
@@ -195,12 +194,22 @@ struct AListSession {
     return reply
   }
 
-  private func call(_ method: HTTPRequest.Method, _ name: String, id: String, isUpload: Bool = false) async throws(Failure) -> AListReply {
-    var request = HTTPRequest(method: method, url: api.url("/api/fs/multipart/\(name)"), isUpload: isUpload)
-    request.headers.append(("X-Upload-Id", id))
-    let reply = try await api.reply(to: request)
+  private func call(_ name: String, id: String) async throws(Failure) -> AListReply {
+    let reply = try await api.reply(to: AListSession.request(name, id: id, api))
     try check(reply)
     return reply
+  }
+
+  /// `complete` or `abort`.
+  static func request(_ name: String, id: String, _ api: AListAPI) -> HTTPRequest {
+    // The end of a large object may take the storage behind the server as long as the answer to an upload.
+    HTTPRequest(method: .post, url: api.url("/api/fs/multipart/\(name)"), headers: [("X-Upload-Id", id)], isUpload: true)
+  }
+
+  /// What the server says of the session for a name; 404 if there is none.
+  static func status(of name: String, length: Int64, _ api: AListAPI) async throws(Failure) -> AListReply {
+    let query = "path=\(URLText.encoded(name))&size=\(length)"
+    return try await api.reply(to: HTTPRequest(method: .get, url: api.url("/api/fs/multipart/status?\(query)")))
   }
 
   private func check(_ reply: AListReply) throws(Failure) {

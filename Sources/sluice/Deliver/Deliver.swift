@@ -87,14 +87,7 @@ struct Deliver: Sendable {
   private func abandon(_ upload: Upload, to target: Target, _ failure: Failure) async {
     let isFinal = [.rejected, .exists, .input, .usage].contains(failure.kind)
     guard upload.checkpoint.text != nil, isFinal || !upload.checkpoint.isKept else { return }
-    let result = await Task {
-      do throws(Failure) {
-        try await target.endpoint.abandon(upload)
-        return Failure?.none
-      } catch {
-        return error
-      }
-    }.value
-    if let result { messages.warning("\(target.text): what has arrived of the object could not be removed: \(result.message)") }
+    let failure = await cleaningUp { () throws(Failure) in try await target.endpoint.abandon(upload) }
+    if let failure { messages.warning("\(target.text): what has arrived of the object could not be removed: \(failure.message)") }
   }
 }
