@@ -45,6 +45,25 @@ public final class Payload: Sendable {
     return payload
   }
 
+  /// A few bytes in a spool.
+  ///
+  /// - Throws: `spool`.
+  public static func made(
+    of bytes: [UInt8], in directory: @escaping @Sendable () throws(Failure) -> SpoolDirectory
+  ) async throws(Failure) -> Payload {
+    let spool = try await onThread { () throws(Failure) -> Spool in
+      let spool = try Spool.create(in: try directory())
+      var failure: Failure?
+      bytes.withUnsafeBytes { buffer in
+        do throws(Failure) { try spool.append(buffer, after: 0) } catch { failure = error }
+      }
+      guard let failure else { return spool }
+      spool.remove()
+      throw failure
+    }
+    return Payload(spool: spool, length: Int64(bytes.count), inputLength: Int64(bytes.count), digests: [:])
+  }
+
   /// A regular file that is sent as it is.
   ///
   /// - Throws: `input`.
@@ -157,6 +176,11 @@ public final class Payload: Sendable {
 
   /// Brings the bytes to the disk. Blocks.
   public func synchronize() throws(SystemError) { try descriptor.synchronize() }
+
+  /// The failure that an error of `synchronize` stands for.
+  public func unsynchronized(_ error: SystemError) -> Failure {
+    Failure(.spool, "cannot bring \(name) to the disk: \(error.words)", hint: "name another disk with --spool-dir")
+  }
 
   /// Sets the time of last change of the spool's file.
   ///

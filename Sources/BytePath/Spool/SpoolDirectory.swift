@@ -101,6 +101,9 @@ public final class SpoolDirectory: Sendable {
     names().filter { $0.hasSuffix(".json") }.map { String($0.dropLast(5)) }.sorted()
   }
 
+  /// True if there is a complete spool of this ID.
+  public func has(_ id: String) -> Bool { faccessat(descriptor.raw, "\(id).json", F_OK, 0) == 0 }
+
   /// Held while a spool is made or unfinished ones are removed, so that a new spool is not taken for a dead one before it has its lock.
   func lockDirectory() throws(SystemError) -> Descriptor {
     let lock = try descriptor.openChild(".", O_RDONLY | O_DIRECTORY)

@@ -22,15 +22,10 @@ struct HeldPush: RunnableCommand {
     do throws(Failure) {
       let selected = try selection.open()
       let report = try Report(path: transfer.result, console.messages)
+      var tried: Set<String> = []
       for (directory, id) in selected where !Task.isCancelled {
-        do throws(Failure) {
-          guard let spool = try Spool.open(id, in: directory) else { throw HeldSelection.missing(id) }
-          let ended = try await push(spool, report, console)
-          if status == 0 { status = ended }
-        } catch {
-          console.messages.failure(error)
-          if status == 0 { status = error.kind.exitStatus(signal: console.signals.first) }
-        }
+        let ended = await push(id, in: directory, report, console, &tried)
+        if status == 0 { status = ended }
       }
     } catch {
       console.messages.failure(error)
@@ -39,13 +34,33 @@ struct HeldPush: RunnableCommand {
     return status
   }
 
-  private func push(_ spool: Spool, _ report: Report, _ console: Console) async throws(Failure) -> Int32 {
-    let job = try HeldJob(reading: spool)
+  /// Sends a spool, and those before it that must be there first, unless they have been tried.
+  private func push(_ id: String, in directory: SpoolDirectory, _ report: Report, _ console: Console, _ tried: inout Set<String>) async
+    -> Int32
+  {
+    guard tried.insert(id).inserted else { return 0 }
+    do throws(Failure) {
+      guard let spool = try selection.spool(id, in: directory, console.messages) else { return 0 }
+      let job = try HeldJob(reading: spool)
+      for earlier in job.after ?? [] where directory.has(earlier) && !Task.isCancelled {
+        _ = await push(earlier, in: directory, report, console, &tried)
+        guard !directory.has(earlier) else {
+          throw Failure(.spool, "the spool \(id) says that a set is complete, and \(earlier) of that set is still held")
+        }
+      }
+      return try await push(spool, job, report, console)
+    } catch {
+      console.messages.failure(error)
+      return error.kind.exitStatus(signal: console.signals.first)
+    }
+  }
+
+  private func push(_ spool: Spool, _ job: HeldJob, _ report: Report, _ console: Console) async throws(Failure) -> Int32 {
     let payload = try await Payload.held(spool, length: job.bytes, inputLength: job.inputBytes, sha256: job.sha256)
     let waiting = job.destinations.indices.filter { !job.destinations[$0].isDone }
     let opened = try Opening(options: transfer, settings: try transfer.httpSettings(), messages: console.messages)
       .open(waiting.map { job.destinations[$0].text }, for: .object)
-    let holding = try Holding(spool, job, holds: true, console.messages)
+    let holding = Holding(resuming: spool, job, console.messages)
     var outcomes: [Outcome] = []
     var targets: [(index: Int, target: Target)] = []
     for (index, result) in zip(waiting, opened) {

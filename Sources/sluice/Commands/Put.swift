@@ -36,6 +36,8 @@ struct Put: RunnableCommand {
   var spoolDir: String?
   @Option(help: ArgumentHelp("A longer object is not uploaded; the spool grows no further.", valueName: "size"))
   var maxSpool: Size?
+  @Option(help: ArgumentHelp("Cut the object into parts, sent while the next ones are read; needs room for two.", valueName: "size"))
+  var partSize: Size?
   @Flag(help: "Do not keep the object when its upload fails.")
   var noHold = false
   @Flag(name: [.customShort("n"), .long], help: "Check the destinations and print what would be done.")
@@ -53,8 +55,15 @@ struct Put: RunnableCommand {
       throw ValidationError("--verify with -o as-task needs -o wait: before the task ends there is nothing to verify")
     }
     if input.tee, transfer.result == nil { throw ValidationError("--tee takes standard output, so the results need --result FILE") }
-    if noSha256, input.input == nil || input.gzip || !input.through.isEmpty || input.tee {
+    if noSha256, partSize != nil || input.input == nil || input.gzip || !input.through.isEmpty || input.tee {
       throw ValidationError("--no-sha256 is for a regular file that is sent as it is, with --input: a spool always has its hash")
+    }
+    if let partSize {
+      guard partSize.bytes > 0 else { throw ValidationError("--part-size takes a size of 1 or more bytes") }
+      if let maxSpool, maxSpool.bytes < partSize.bytes { throw ValidationError("--max-spool is too small for a part of --part-size") }
+      if options["as-task"] != nil {
+        throw ValidationError("-o as-task does not go with --part-size: a set is complete when its parts are")
+      }
     }
     if dryRun, noPreflight { throw ValidationError("--dry-run is the preflight; --no-preflight leaves nothing of it") }
     if let limitRate, limitRate.bytes < 1 { throw ValidationError("--limit-rate takes a rate of 1 or more bytes a second") }

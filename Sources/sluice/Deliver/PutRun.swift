@@ -19,7 +19,7 @@ struct PutRun: Sendable {
     let messages = console.messages
     self.messages = messages
     plan = try put.input.plan(command: console.command, isRead: !put.dryRun) { messages.warning($0) }
-    if put.maxSpool != nil, plan.needsNoSpool {
+    if put.maxSpool != nil, put.partSize == nil, plan.needsNoSpool {
       throw Failure(.usage, "--max-spool has no effect on a regular file that is sent as it is", hint: "leave out --max-spool")
     }
     attributes = Attributes(
@@ -70,6 +70,12 @@ struct PutRun: Sendable {
     do throws(Failure) {
       let outcomes: [Outcome]
       do throws(Failure) {
+        if let partSize = put.partSize {
+          outcomes = try await parts(of: partSize.bytes, to: targets, refused).run(input)
+          for outcome in outcomes { report.tell(outcome, messages) }
+          await progress.end()
+          return outcomes
+        }
         var plan = plan
         plan.hashes = found.hashes
         plan.maximumSpool = put.maxSpool?.bytes
@@ -121,6 +127,24 @@ struct PutRun: Sendable {
     return outcomes
   }
 
+  private func parts(of size: Int64, to targets: [Target], _ refused: [Int: Failure]) -> PartsRun {
+    let atATime = put.maxSpool.map { Int(min($0.bytes / size, 64)) } ?? 2
+    let isGzip = plan.gzip != nil
+    return PartsRun(
+      plan: plan, size: size, atATime: atATime, targets: targets, refused: refused, holds: !put.noHold, messages: messages, start: start,
+      directory: { () throws(Failure) in try spoolDirectory(for: targets) },
+      job: { payload, sha256, suffix in
+        HeldJob(
+          created: millisecondsNow(), destinations: targets.map { HeldJob.Destination(text: $0.absoluteText + suffix) }, payload: payload,
+          sha256: sha256, isGzip: isGzip, attributes: attributes, verifies: put.verify)
+      },
+      deliver: { payload, holding in
+        Deliver(
+          payload: payload, isGzip: isGzip, attributes: attributes, retries: put.transfer.retryPolicy, verifies: put.verify, start: start,
+          messages: messages, checkpoint: { holding.checkpoint(for: $0) }, ended: { holding.ended($0, $1) })
+      })
+  }
+
   /// Asks every destination, side by side, whether it would take the object. A server that can't be reached now may be there when the input
   /// has been read, and if it is not the spool is held: so that is only a warning.
   private func preflight(_ targets: [Target]) async -> PreflightFindings {
@@ -130,6 +154,10 @@ struct PutRun: Sendable {
           var attributes = attributes
           attributes.options = target.defaults.merging(attributes.options) { $1 }
           do throws(Failure) {
+            guard put.partSize == nil else {
+              try await PartsRun.check(target, attributes)
+              return PreflightFindings()
+            }
             try await target.endpoint.check(target.path, attributes)
             return PreflightFindings(hashes: await target.endpoint.wantedHashes(for: target.path))
           } catch {

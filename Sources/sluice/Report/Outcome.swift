@@ -43,6 +43,7 @@ struct Outcome: Sendable {
     text.add("gzip", payload?.isGzip)
     text.add("gzip_levels", json: payload?.levels)
     text.add("sha256", payload?.sha256)
+    text.add("parts", payload?.parts.map(Int64.init))
     if let plan { text.add("plan", json: Outcome.json(of: plan)) }
     text.add("attempts", Int64(attempts))
     text.add("elapsed_s", seconds: elapsed)
@@ -89,4 +90,6 @@ struct PayloadFacts: Sendable {
   var levels: String?
   /// Nil as long as it has not been computed.
   var sha256: String?
+  /// How many parts it was cut into; nil for one piece.
+  var parts: Int?
 }

@@ -1,0 +1,191 @@
+import BytePath
+import Endpoints
+
+/// An upload whose object is cut into parts while it is read, for streams that are longer than the disk and for servers that cap a file.
+///
+/// The parts are NAME.part-00001 and so on; NAME.parts.json, which comes last, lists them and so says that the set is complete.
+struct PartsRun: Sendable {
+  static let manifestSuffix = ".parts.json"
+
+  let plan: FillPlan
+  let size: Int64
+  /// How many parts may be in spools at a time.
+  let atATime: Int
+  let targets: [Target]
+  /// Destinations that were refused before the input is read.
+  let refused: [Int: Failure]
+  let holds: Bool
+  let messages: Messages
+  let start: ContinuousClock.Instant
+  let directory: @Sendable () throws(Failure) -> SpoolDirectory
+  /// Makes the job of an object beside the destinations, whose names have the suffix.
+  let job: @Sendable (Payload, _ sha256: String, _ suffix: String) -> HeldJob
+  /// Makes the delivery of such an object.
+  let deliver: @Sendable (Payload, Holding) -> Deliver
+
+  /// Asks a destination whether a set may be put there. One that is complete is not replaced: that can't be done in one step.
+  ///
+  /// - Throws: `exists`, or whatever the asking fails with.
+  static func check(_ target: Target, _ attributes: Attributes) async throws(Failure) {
+    let first = try target.beside(PartFacts.suffix(1))
+    try await target.endpoint.check(first.path, attributes)
+    var refusing = attributes
+    refusing.existing = .refuse
+    let manifest = try target.beside(manifestSuffix)
+    do throws(Failure) { try await target.endpoint.check(manifest.path, refusing) } catch {
+      guard error.kind == .exists else { throw error }
+      throw Failure(
+        .exists, "\(manifest.path) is there, so a whole set is, and parts cannot replace others in one step",
+        hint: "choose another name, with the date in it for instance, or remove the old set")
+    }
+  }
+
+  private enum Ending: Sendable {
+    case read(Result<Manifest, Failure>)
+    /// Whether all parts were sent that can matter.
+    case sent(Bool)
+  }
+
+  /// - Throws: the failure of the input; what has arrived by then is no set.
+  func run(_ meter: Meter) async throws(Failure) -> [Outcome] {
+    let sender = PartSender(targets, failed: refused, messages, job: job, deliver: deliver)
+    let (parts, continuation) = AsyncStream<Part>.makeStream()
+    let (manifest, failure) = await withTaskGroup(of: Ending.self) { group in
+      group.addTask {
+        defer { continuation.finish() }
+        do throws(Failure) { return .read(.success(try await read(meter, for: sender) { continuation.yield($0) })) } catch {
+          return .read(.failure(error))
+        }
+      }
+      group.addTask {
+        for await part in parts {
+          guard await sender.send(part) else { return .sent(false) }
+        }
+        return .sent(true)
+      }
+      var manifest: Manifest?
+      var failure: Failure?
+      var isSendable = true
+      for await ending in group {
+        switch ending {
+        case .read(.success(let made)): manifest = made
+        case .read(.failure(let error)):
+          // If nobody takes the parts any more, the input was only told to stop.
+          if isSendable { failure = error }
+          group.cancelAll()
+        case .sent(let isWhole):
+          isSendable = isWhole
+          if !isWhole { group.cancelAll() }
+        }
+      }
+      return (manifest, failure)
+    }
+    if let manifest { return await end(sender, manifest, meter) }
+    sender.discardRest()
+    tellOfRest(sender) { _ in true }
+    if let failure = Task.isCancelled ? .interrupted : failure { throw failure }
+    return targets.indices.map { outcome(of: $0, sender, meter) }
+  }
+
+  /// The manifest of a set, ready to be sent and, if it can be, kept.
+  private struct Manifest: Sendable {
+    let payload: Payload
+    let holding: Holding
+    let bytes: Int64
+    let sha256: String
+  }
+
+  private func read(_ meter: Meter, for sender: PartSender, _ next: @escaping @Sendable (Part) -> Void) async throws(Failure) -> Manifest {
+    let sha256 = try await fillParts(plan, of: size, atATime: atATime, into: directory, meter) { part in
+      sender.add(part)
+      next(part)
+    }
+    let rest = holds ? sender.keepRest() : []
+    let text = Array((json(sender.facts, sha256: sha256, bytes: meter.object) + "\n").utf8)
+    let directory = directory
+    let payload = try await Payload.made(of: text, in: { () throws(Failure) in try directory() })
+    var job = job(payload, try await payload.digest(.sha256), PartsRun.manifestSuffix)
+    job.after = rest.isEmpty ? nil : rest
+    for (index, progress) in sender.progress.enumerated() where progress.isOut { job.destinations[index].isDone = true }
+    let holding = Holding(leaving: payload.spool, job, messages)
+    if holds { try holding.keep { _ in } }
+    return Manifest(payload: payload, holding: holding, bytes: meter.object, sha256: sha256)
+  }
+
+  private func json(_ parts: [PartFacts], sha256: String, bytes: Int64) -> String {
+    let name = targets.first?.path.split(separator: "/").last.map(String.init) ?? ""
+    var text = JSONText()
+    text.add("version", 1)
+    text.add("name", name)
+    text.add("bytes", bytes)
+    text.add("sha256", sha256)
+    text.add("gzip", plan.gzip != nil)
+    text.add("part_size", size)
+    let list = parts.sorted { $0.number < $1.number }.map { part in
+      var text = JSONText()
+      text.add("name", name + PartFacts.suffix(part.number))
+      text.add("bytes", part.bytes)
+      text.add("sha256", part.sha256)
+      return text.text
+    }
+    text.add("parts", json: "[\(list.joined(separator: ","))]")
+    return text.text
+  }
+
+  /// All parts have been dealt with: the manifest goes to the destinations that have them all.
+  private func end(_ sender: PartSender, _ manifest: Manifest, _ meter: Meter) async -> [Outcome] {
+    sender.endUnsent()
+    let failed = Dictionary(uniqueKeysWithValues: sender.progress.enumerated().compactMap { index, one in one.failure.map { (index, $0) } })
+    let places: [Target]
+    do throws(Failure) { places = try targets.map { (target) throws(Failure) in try target.beside(PartsRun.manifestSuffix) } } catch {
+      sender.fail(error)
+      places = []
+    }
+    let sent = await deliver(manifest.payload, manifest.holding).run(places, failed: failed, meters: places.map { _ in Meter() }) { _ in }
+    manifest.holding.finish()
+    tellOfRest(sender, where: \.isOut)
+    var outcomes: [Outcome] = []
+    for index in targets.indices {
+      var outcome = outcome(of: index, sender, meter)
+      outcome.payload = PayloadFacts(
+        inputBytes: meter.input, bytes: manifest.bytes, isGzip: plan.gzip != nil, sha256: manifest.sha256, parts: sender.facts.count)
+      if sent.indices.contains(index) {
+        outcome.failure = sent[index].failure
+        outcome.receipt = sent[index].receipt
+        outcome.attempts = max(outcome.attempts, sent[index].attempts)
+        if sent[index].failure != nil, !sender.progress[index].isOut { outcome.held = manifest.holding.id }
+      }
+      if outcome.failure == nil { await warnOfLaterParts(targets[index], sender.facts.count) }
+      outcomes.append(outcome)
+    }
+    return outcomes
+  }
+
+  private func outcome(of index: Int, _ sender: PartSender, _ meter: Meter) -> Outcome {
+    let (target, progress) = (targets[index], sender.progress[index])
+    var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: start.duration(to: .now))
+    outcome.attempts = progress.attempts
+    outcome.uploadTime = progress.uploadTime
+    outcome.failure = progress.failure
+    return outcome
+  }
+
+  /// What arrived and is no set is named.
+  private func tellOfRest(_ sender: PartSender, where isToTell: (PartSender.Progress) -> Bool) {
+    for (target, progress) in zip(targets, sender.progress) where progress.arrived > 0 && isToTell(progress) {
+      let last = target.text + PartFacts.suffix(progress.arrived)
+      messages.warning("the parts up to \(last) are there, without the \(PartsRun.manifestSuffix) that would make them a set")
+    }
+  }
+
+  /// Parts of an older set behind the last one would be taken for parts of this one by `cat NAME.part-*`.
+  private func warnOfLaterParts(_ target: Target, _ count: Int) async {
+    var attributes = Attributes()
+    attributes.existing = .refuse
+    guard let later = try? target.beside(PartFacts.suffix(count + 1)) else { return }
+    do throws(Failure) { try await target.endpoint.check(later.path, attributes) } catch {
+      guard error.kind == .exists else { return }
+      messages.warning("\(later.text) is of an older set; remove it and those behind it before you put the parts together by their names")
+    }
+  }
+}
