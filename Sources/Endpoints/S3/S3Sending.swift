@@ -1,4 +1,5 @@
 import BytePath
+import Synchronization
 
 /// Sends the parts of an object that the server has not yet, some at a time.
 struct S3Sending: Sendable {
@@ -32,63 +33,86 @@ struct S3Sending: Sendable {
   /// - Returns: all parts by their numbers.
   /// - Throws: the failure that counts most: one that stays before one that may pass.
   func run() async throws(Failure) -> [Int: S3Part] {
-    let result = await withTaskGroup(of: Result<(Int, S3Part), Failure>.self) { group in
-      var waiting = plan.numbers.makeIterator()
-      var parts: [Int: S3Part] = [:]
-      var failure: Failure?
-      for _ in 0..<concurrency {
-        if let number = waiting.next() { group.addTask { await self.attempt(number) } }
+    let queue = Queue(plan.numbers)
+    await withTaskGroup(of: Failure?.self) { group in
+      for _ in 0..<concurrency { group.addTask { await self.sendParts(of: queue) } }
+      for await failure in group {
+        guard let failure else { continue }
+        // Those under way may end, so that they need not be sent again, unless nothing will come of it.
+        if !failure.isRetryable { group.cancelAll() }
       }
-      for await ended in group {
-        switch ended {
-        case .success(let (number, part)):
-          parts[number] = part
-          if failure == nil, !Task.isCancelled, let next = waiting.next() { group.addTask { await self.attempt(next) } }
-        case .failure(let error):
-          // Those that were cancelled for the sake of one that stays say nothing new.
-          if failure.map({ $0.isRetryable && !error.isRetryable }) ?? true { failure = error }
-          // Those under way may end, so that they need not be sent again, unless nothing will come of it.
-          if !error.isRetryable { group.cancelAll() }
-        }
-      }
-      return (parts, failure)
     }
     if Task.isCancelled { throw .interrupted }
-    if let failure = result.1 { throw failure }
-    return result.0
+    if let failure = queue.failure { throw failure }
+    return queue.parts
   }
 
-  private func attempt(_ number: Int) async -> Result<(Int, S3Part), Failure> {
-    do throws(Failure) { return .success((number, try await part(number))) } catch { return .failure(error) }
+  /// Sends one part after the other. While one is on its way the hashes of the next are made, which the head of its request needs.
+  private func sendParts(of queue: Queue) async -> Failure? {
+    var next = await prepared(queue.next())
+    while let part = next {
+      async let following = prepared(queue.next())
+      do throws(Failure) {
+        queue.add(try await send(part.get()), part.number)
+      } catch {
+        queue.end(error)
+        return error
+      }
+      next = await following
+    }
+    return nil
   }
 
-  /// The part as the server has it, sent if need be.
-  private func part(_ number: Int) async throws(Failure) -> S3Part {
+  /// A part with what must be known of it before it is sent.
+  private struct Prepared: Sendable {
+    let number: Int
+    var part = S3Part(etag: "", md5: "", sha256: "")
+    /// Whether the server has it.
+    var isThere = false
+    var failure: Failure?
+
+    func get() throws(Failure) -> Prepared {
+      if let failure { throw failure }
+      return self
+    }
+  }
+
+  private func prepared(_ number: Int?) async -> Prepared? {
+    guard let number else { return nil }
     let range = plan.range(of: number)
-    let meter = Meter(partOf: upload.meter)
+    var prepared = Prepared(number: number)
     if let known = known[number], let listed = listed[number], listed.etag == known.etag, listed.size == range.count {
-      meter.setSent(Int64(range.count))
-      return known
+      (prepared.part, prepared.isThere) = (known, true)
+      return prepared
     }
-    let digests = try await upload.payload.digests([.sha256, .md5], of: range)
-    let (sha256, md5) = (digests[0], digests[1])
-    if let listed = listed[number], listed.isSame(md5: md5, sha256: sha256, size: Int64(range.count)) {
-      meter.setSent(Int64(range.count))
-      return remembered(S3Part(etag: listed.etag, md5: md5, sha256: sha256), number)
+    do throws(Failure) {
+      let digests = try await upload.payload.digests([.sha256, .md5], of: range)
+      prepared.part = S3Part(etag: listed[number]?.etag ?? "", md5: digests[1], sha256: digests[0])
+      prepared.isThere = listed[number]?.isSame(md5: digests[1], sha256: digests[0], size: Int64(range.count)) == true
+    } catch {
+      prepared.failure = error
     }
-    var call = call
-    call.query = [("partNumber", "\(number)"), ("uploadId", session.id)]
-    call.bodyHash = sha256
-    if session.hasChecksums { call.headers.append(("x-amz-checksum-sha256", base64(ofHex: sha256))) }
-    call.body = HTTPBody(payload: upload.payload, part: range, meter: meter)
-    call.isUpload = true
-    call.rateShare = concurrency
-    let etag = try check(try await api.send(call), number, md5)
-    return remembered(S3Part(etag: etag, md5: md5, sha256: sha256), number)
+    return prepared
   }
 
-  private func remembered(_ part: S3Part, _ number: Int) -> S3Part {
-    memory.add(part, number, to: session.id)
+  /// Sends the part if need be. Returns it as the server has it.
+  private func send(_ prepared: Prepared) async throws(Failure) -> S3Part {
+    var part = prepared.part
+    let range = plan.range(of: prepared.number)
+    let meter = Meter(partOf: upload.meter)
+    if prepared.isThere {
+      meter.setSent(Int64(range.count))
+    } else {
+      var call = call
+      call.query = [("partNumber", "\(prepared.number)"), ("uploadId", session.id)]
+      call.bodyHash = part.sha256
+      if session.hasChecksums { call.headers.append(("x-amz-checksum-sha256", base64(ofHex: part.sha256))) }
+      call.body = HTTPBody(payload: upload.payload, part: range, meter: meter)
+      call.isUpload = true
+      call.rateShare = concurrency
+      part.etag = try check(try await api.send(call), prepared.number, part.md5)
+    }
+    memory.add(part, prepared.number, to: session.id)
     return part
   }
 
@@ -110,5 +134,33 @@ struct S3Sending: Sendable {
         Failure(.server, "part \(number) of \(upload.path) did not arrive as it was sent: its ETag is \(tag)", retryable: true))
     }
     return etag
+  }
+}
+
+/// The numbers of the parts that are still to be sent, and what has come of the others.
+private final class Queue: Sendable {
+  private struct State {
+    var waiting: ClosedRange<Int>.Iterator
+    var parts: [Int: S3Part] = [:]
+    var failure: Failure?
+  }
+
+  private let state: Mutex<State>
+
+  init(_ numbers: ClosedRange<Int>) { state = Mutex(State(waiting: numbers.makeIterator())) }
+
+  var parts: [Int: S3Part] { state.withLock { $0.parts } }
+  var failure: Failure? { state.withLock { $0.failure } }
+
+  /// Nil if there are no more, or one has failed.
+  func next() -> Int? { state.withLock { $0.failure == nil ? $0.waiting.next() : nil } }
+
+  func add(_ part: S3Part, _ number: Int) { state.withLock { $0.parts[number] = part } }
+
+  /// Gives out no more numbers. Parts that were cancelled for the sake of one that stays say nothing new.
+  func end(_ failure: Failure) {
+    state.withLock { state in
+      if state.failure.map({ $0.isRetryable && !failure.isRetryable && failure.kind != .interrupted }) ?? true { state.failure = failure }
+    }
   }
 }
