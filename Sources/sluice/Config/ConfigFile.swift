@@ -64,8 +64,8 @@ struct ConfigFile {
   func keys(of name: String) -> [String: String]? {
     var keys = remotes[name] ?? [:]
     let prefix = "SLUICE_REMOTE_\(ConfigFile.variableName(name))_"
-    for key in RemoteKey.allCases {
-      if let value = ConfigFile.variable(prefix + ConfigFile.variableName(key.rawValue)) { keys[key.rawValue] = value }
+    for key in RemoteKey.allCases.map(\.rawValue) + builtInEndpoints.flatMap({ $0.kind.remoteKeys }) {
+      if let value = ConfigFile.variable(prefix + ConfigFile.variableName(key)) { keys[key] = value }
     }
     return keys.isEmpty ? nil : keys
   }

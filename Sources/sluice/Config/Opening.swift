@@ -71,6 +71,7 @@ struct Opening {
     let messages = messages
     let endpoint = try place.type.init(
       place.remote, EndpointContext(http: settings, warn: { messages.warning($0) }, detail: { messages.detail($0) }))
+    try endpoint.checkOptions(place.defaults.merging(options.optionValues) { $1 })
     let path = try purpose == .object ? endpoint.objectPath(pathText) : endpoint.directoryPath(pathText)
     return Target(text: text, endpoint: endpoint, path: path, defaults: place.defaults)
   }
@@ -119,12 +120,14 @@ struct RemoteReader {
       let known = builtInEndpoints.map { $0.kind }.filter { !$0.schemes.isEmpty }.map(\.name).joined(separator: ", ")
       throw Failure(.config, "the remote \(name) has the unknown type \(typeName)", hint: "there are: \(known)")
     }
-    guard let url = self[.url] else { throw Failure(.config, "the remote \(name) has no url") }
-    let options = type.kind.options
-    if let unknown = keys.keys.filter({ RemoteKey(rawValue: $0) == nil && !options.contains($0) }).min() {
+    let url = self[.url]
+    guard url != nil || !type.kind.hasServerInURL else { throw Failure(.config, "the remote \(name) has no url") }
+    let (options, further) = (type.kind.options, type.kind.remoteKeys)
+    if let unknown = keys.keys.filter({ RemoteKey(rawValue: $0) == nil && !options.contains($0) && !further.contains($0) }).min() {
       throw Failure(.config, "the remote \(name) has the unknown key \(unknown)")
     }
-    var remote = Remote(base: try BaseURL(url))
+    var remote = Remote(base: try url.map { (url) throws(Failure) in try BaseURL(url) })
+    remote.settings = keys.filter { further.contains($0.key) }
     remote.token = try secret(value: .token, file: .tokenFile, command: .tokenCommand)
     remote.username = self[.username]
     remote.password = try secret(value: .password, file: .passwordFile, command: .passwordCommand)

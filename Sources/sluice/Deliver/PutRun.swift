@@ -114,6 +114,8 @@ struct PutRun: Sendable {
       payload: payload, isGzip: isGzip, levels: plan.gzip?.level == .automatic ? levels.json : nil, attributes: attributes,
       retries: put.transfer.retryPolicy, verifies: put.verify, hashesFile: !put.noSha256, start: start,
       messages: messages, checkpoint: { holding.checkpoint(for: $0) }, ended: { holding.ended($0, $1) })
+    let safety = Task { await holding.bringToDiskIfLong() }
+    defer { safety.cancel() }
     let outcomes = await deliver.run(targets, failed: refused, meters: meters) { report.tell($0, messages) }
     holding.finish()
     return outcomes
