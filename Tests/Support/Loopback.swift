@@ -22,7 +22,7 @@ public final class Loopback: Sendable {
     isSecure = options.contains("--tls")
     for folder in ["alist", "siyuan/data", "siyuan/temp", "plain"] { try makeDirectory("\(root)/\(folder)") }
     var program = Program(Program.built("sluice-loopback"), ["--port", "0", "--root", root, "--log", logFile] + options)
-    program.limit = .seconds(600)
+    program.limit = .seconds(3600)
     let running = try program.start()
     self.program = running
     do {

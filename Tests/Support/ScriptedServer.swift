@@ -18,8 +18,10 @@ public final class ScriptedServer: Sendable {
   private let listener: Int32
   private let state = Mutex((requests: [Request](), connections: Set<Int32>(), isStopped: false))
 
-  /// - Parameter answer: called for each request on a thread of its connection, when the head has been read.
-  public init(_ answer: @escaping @Sendable (Exchange) -> Void) throws {
+  /// - Parameters:
+  ///   - greeting: sent to each connection before anything is read of it.
+  ///   - answer: called for each request on a thread of its connection, when the head has been read.
+  public init(greeting: String = "", _ answer: @escaping @Sendable (Exchange) -> Void) throws {
     #if os(Linux)
       let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     #else
@@ -37,7 +39,7 @@ public final class ScriptedServer: Sendable {
     }
     port = Int(UInt16(bigEndian: address.sin_port))
     guard isListening else { throw ProgramError(description: "cannot listen: \(String(cString: strerror(errno)))") }
-    thread { self.acceptAll(answer) }
+    thread { self.acceptAll(greeting, answer) }
   }
 
   /// What was asked so far.
@@ -57,7 +59,7 @@ public final class ScriptedServer: Sendable {
     }
   }
 
-  private func acceptAll(_ answer: @escaping @Sendable (Exchange) -> Void) {
+  private func acceptAll(_ greeting: String, _ answer: @escaping @Sendable (Exchange) -> Void) {
     while true {
       let connection = accept(listener, nil, nil)
       if connection < 0, errno == EINTR { continue }
@@ -67,6 +69,7 @@ public final class ScriptedServer: Sendable {
       setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
       setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
       state.withLock { _ = $0.connections.insert(connection) }
+      writeAll(Array(greeting.utf8), to: connection)
       thread { self.serve(connection, answer) }
     }
     state.withLock { state in
@@ -138,6 +141,10 @@ public final class Exchange {
   /// Returns false if the client has gone.
   @discardableResult
   public func send(_ text: String) -> Bool { writeAll(Array(text.utf8), to: connection) }
+
+  /// As above, for what is no text.
+  @discardableResult
+  public func send(bytes: [UInt8]) -> Bool { writeAll(bytes, to: connection) }
 
   /// A whole answer, after the body was read.
   public func answer(_ body: String, status: String = "200 OK", type: String = "application/json", headers: [String] = []) {

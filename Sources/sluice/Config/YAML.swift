@@ -11,6 +11,9 @@ enum YAML {
     case mapping([String: Node])
   }
 
+  /// What begins something else than a plain scalar.
+  private static let special = "[]{},&*!|>%@`"
+
   private struct Line {
     let number: Int
     let indent: Int
@@ -25,6 +28,7 @@ enum YAML {
   static func parse(_ text: String) throws(Failure) -> Node {
     var lines: [Line] = []
     for (index, raw) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
+      if lines.isEmpty, raw == "---" { continue }
       if let line = try self.line(raw, number: index + 1) { lines.append(line) }
     }
     var rest = lines[...]
@@ -56,7 +60,7 @@ enum YAML {
 
   private static func line(_ raw: Substring, number: Int) throws(Failure) -> Line? {
     let content = raw.drop { $0 == " " }
-    guard let first = content.first, first != "#", content != "---" else { return nil }
+    guard let first = content.first, first != "#" else { return nil }
     if first == "\t" { throw failure(number, "a tab indents it; YAML allows blanks alone") }
     if first == "-" { throw failure(number, "lists are not used here") }
     var rest = content
@@ -64,7 +68,9 @@ enum YAML {
     if first == "\"" || first == "'" {
       key = try quoted(&rest, number)
     } else {
-      guard let colon = content.indices.first(where: { isMappingColon(content, $0) }) else {
+      guard !special.contains(first) else { throw failure(number, "a key that starts with \(first) must be quoted") }
+      let comment = content.firstRange(of: " #")?.lowerBound ?? content.endIndex
+      guard let colon = content[..<comment].indices.first(where: { isMappingColon(content, $0) }) else {
         throw failure(number, "there is no \"key: value\"")
       }
       key = String(content[..<colon]).trimmingBlanks
@@ -90,7 +96,7 @@ enum YAML {
       guard after.isEmpty || after.first == "#" else { throw failure(number, "there is something after the closing quote") }
       return value
     }
-    if "[{&*!|>%@`".contains(first) { throw failure(number, "a value that starts with \(first) must be quoted") }
+    if special.contains(first) { throw failure(number, "a value that starts with \(first) must be quoted") }
     let end = rest.indices.first { rest[$0] == "#" && $0 > rest.startIndex && rest[rest.index(before: $0)] == " " } ?? rest.endIndex
     if rest[..<end].indices.contains(where: { isMappingColon(rest[..<end], $0) }) {
       throw failure(number, "a value with \": \" in it must be quoted")
