@@ -12,15 +12,19 @@ public struct EndpointKind: Sendable {
   public let tokenVariable: String?
   /// Whether `--token-file` is for it.
   public let takesToken: Bool
+  /// Whether a plugin does the work. It takes any `-o`, and what it sends or stored can be neither slowed down nor asked for.
+  public let isPlugin: Bool
 
   public init(
-    name: String, schemes: [(name: String, isSecure: Bool)], options: [String] = [], tokenVariable: String? = nil, takesToken: Bool = false
+    name: String, schemes: [(name: String, isSecure: Bool)], options: [String] = [], tokenVariable: String? = nil, takesToken: Bool = false,
+    isPlugin: Bool = false
   ) {
     self.name = name
     self.schemes = schemes
     self.options = options
     self.tokenVariable = tokenVariable
     self.takesToken = takesToken || tokenVariable != nil
+    self.isPlugin = isPlugin
   }
 }
 
@@ -29,15 +33,7 @@ public struct EndpointKind: Sendable {
 /// An endpoint sends an object once, and says in its `Failure` whether another attempt may help; counting attempts, waiting between them,
 /// holding spools and printing are not its business. All methods may be called several times, so they must be idempotent.
 public protocol Endpoint: Sendable {
-  static var kind: EndpointKind { get }
-
-  /// What this one is; another than that of the type where one type stands for many kinds.
   var kind: EndpointKind { get }
-
-  /// Opens nothing and connects to nothing.
-  ///
-  /// - Throws: `usage` or `config` if the remote can't be one of this kind.
-  init(_ remote: Remote, _ context: EndpointContext) throws(Failure)
 
   /// Uploads to destinations with the same key are made one after the other; nil if they may go side by side.
   var exclusionKey: String? { get }
@@ -81,8 +77,21 @@ public protocol Endpoint: Sendable {
   func close() async
 }
 
-extension Endpoint {
+/// An endpoint that is a part of the program, one type for each kind.
+public protocol BuiltInEndpoint: Endpoint {
+  static var kind: EndpointKind { get }
+
+  /// Opens nothing and connects to nothing.
+  ///
+  /// - Throws: `usage` or `config` if the remote can't be one of this kind.
+  init(_ remote: Remote, _ context: EndpointContext) throws(Failure)
+}
+
+extension BuiltInEndpoint {
   public var kind: EndpointKind { Self.kind }
+}
+
+extension Endpoint {
   public var exclusionKey: String? { nil }
   public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? { nil }
   public func wantedHashes(for path: String) async -> Set<HashAlgorithm> { [] }

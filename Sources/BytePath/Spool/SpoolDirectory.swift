@@ -72,7 +72,7 @@ public final class SpoolDirectory: Sendable {
   /// Removes what runs left that died before the end of their input. Best effort: a later run tries again.
   public func sweep() {
     guard let lock = try? lockDirectory() else { return }
-    let names = Set(entries())
+    let names = Set(namesInDirectory(path))
     for id in Set(names.map { $0.prefix { $0 != "." } }) where !id.isEmpty {
       // A held spool is not even locked, because another sluice may want to send it now.
       let isHeld = names.isSuperset(of: ["\(id).data", "\(id).json"]) && !names.contains("\(id).json.new")
@@ -98,7 +98,7 @@ public final class SpoolDirectory: Sendable {
 
   /// The IDs of the spools that are complete, oldest first: held ones, and those that a running sluice is sending.
   public func completeIDs() -> [String] {
-    entries().filter { $0.hasSuffix(".json") }.map { String($0.dropLast(5)) }.sorted()
+    namesInDirectory(path).filter { $0.hasSuffix(".json") }.map { String($0.dropLast(5)) }.sorted()
   }
 
   /// Held while a spool is made or unfinished ones are removed, so that a new spool is not taken for a dead one before it has its lock.
@@ -112,18 +112,5 @@ public final class SpoolDirectory: Sendable {
 
   func remove(_ name: String) {
     _ = unlinkat(descriptor.raw, name, 0)
-  }
-
-  private func entries() -> [String] {
-    guard let stream = opendir(path) else { return [] }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { tuple in
-        tuple.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: tuple.pointee)) { String(cString: $0) }
-      }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names
   }
 }

@@ -3,7 +3,7 @@ public import BytePath
 /// AList and OpenList: `PUT /api/fs/put` and the calls around it.
 ///
 /// All of `/api` answers HTTP 200; only `code` in the body says whether the call worked (server/common/common.go of both).
-public struct AList: Endpoint {
+public struct AList: BuiltInEndpoint {
   public static let kind = EndpointKind(
     name: "alist", schemes: [("alist+http", false), ("alist+https", true), ("alist", true)], options: ["as-task", "wait"],
     tokenVariable: "ALIST_TOKEN")

@@ -48,7 +48,6 @@ struct Put: RunnableCommand {
 
   func validate() throws {
     let options = transfer.optionValues
-    if options["wait"] != nil, options["as-task"] == nil { throw ValidationError("-o wait has no effect without -o as-task") }
     if verify, options["as-task"] != nil, options["wait"] == nil {
       throw ValidationError("--verify with -o as-task needs -o wait: before the task ends there is nothing to verify")
     }
