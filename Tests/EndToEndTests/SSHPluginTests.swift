@@ -59,7 +59,7 @@ struct SSHPluginTests {
   func cut() async throws {
     let config = try await configuration()
     try box.file("far/x", "old")
-    try box.file("serve", "#!/bin/sh\nhead -c 400000 | '\(box.work)/sshd'\n", mode: 0o755)
+    try box.file("serve", "#!/bin/sh\ndd bs=16384 count=60 2> /dev/null | '\(box.work)/sshd'\n", mode: 0o755)
     let bytes = [UInt8](repeating: 7, count: 3_000_000)
     try await sluice(config, "--no-preflight", "--retries", "0", "ssh:there:\(box.work)/far/x", input: bytes).failure(69, "server")
     #expect(box.lines("far/x") == ["old"])
