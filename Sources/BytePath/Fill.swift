@@ -6,6 +6,8 @@ public struct FillPlan: Sendable {
   public var filters: [String] = []
   /// Lines for `sh -c` that must accept the input as it came.
   public var guards: [String] = []
+  /// How long a guard may take no bytes that it is given, and how long it may go on after the last of them.
+  public var guardPatience: Duration = .seconds(600)
   /// The least number of input bytes.
   public var minimumBytes: Int64 = 0
   /// Hashes of the object to compute in passing, besides SHA-256.
@@ -23,6 +25,13 @@ public struct FillPlan: Sendable {
 
   /// True if the object is the input as it is.
   public var isPlain: Bool { gzip == nil && filters.isEmpty && tee == nil }
+
+  /// True if the object is a regular file as it lies there now, which needs no spool.
+  public var needsNoSpool: Bool {
+    var status = stat()
+    guard isPlain, case .path(let path) = input, stat(path, &status) == 0 else { return false }
+    return status.isFileWithContent
+  }
 }
 
 /// Reads the input to its end and makes the object.
@@ -38,7 +47,7 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
     // Opened once: whoever writes to a named pipe would lose what he wrote between two readers.
     let opened = try openInputFile(path)
     file = opened
-    if plan.isPlain, opened.isFileWithContent {
+    if plan.isPlain, (try? opened.status())?.isFileWithContent == true {
       let payload = try Payload(file: opened, path: path)
       try plan.checkMinimum(payload.length)
       if !plan.guards.isEmpty {
@@ -61,12 +70,9 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
   }
 }
 
-extension Descriptor {
+extension stat {
   /// False for the files of /proc and the like too, which say that they are empty and are not.
-  fileprivate var isFileWithContent: Bool {
-    guard let status = try? status() else { return false }
-    return status.isRegularFile && status.st_size > 0
-  }
+  fileprivate var isFileWithContent: Bool { isRegularFile && st_size > 0 }
 }
 
 extension FillPlan {

@@ -13,10 +13,10 @@ import Synchronization
 /// All pipes are made before the first child is started. Whoever finds the first thing wrong says so in `fail`: that stops the ring and
 /// wakes the reader, closed pipes end the children, and the first failure is the one that is reported.
 final class FillRun: Sendable {
-  private struct Child: Sendable {
+  private struct Filter: Sendable {
     let command: Command
     let input: Descriptor
-    let output: Descriptor?
+    let output: Descriptor
   }
 
   /// The consumer of the ring that writes; those behind it hash.
@@ -29,10 +29,10 @@ final class FillRun: Sendable {
   private let source: Source
   /// The write end of the pipe that a command fills.
   private let commandOutput: Descriptor?
-  private let filters: [Child]
+  private let filters: [Filter]
   /// Where the writer's bytes go if there are filters, and where the object then comes from.
   private let filterEnds: (input: Descriptor, output: Descriptor)?
-  private let guards: [(child: Child, feed: Descriptor)]
+  private let guards: [Guard]
   private let object: ObjectWriter
   private let firstFailure = Mutex<Failure?>(nil)
 
@@ -59,17 +59,14 @@ final class FillRun: Sendable {
       source = try Source.standardInput(interrupt)
       commandOutput = nil
     }
-    guards = try plan.guards.map { (line) throws(Failure) in
-      let pipe = try makePipe()
-      return (Child(command: Command(shell: line, role: "check"), input: pipe.read, output: nil), pipe.write)
-    }
+    guards = try plan.guards.map { (line) throws(Failure) in Guard(line: line, pipe: try makePipe()) }
     if plan.filters.isEmpty {
       filters = []
       filterEnds = nil
     } else {
       let pipes = try (0...plan.filters.count).map { (_) throws(Failure) in try makePipe() }
       filters = plan.filters.enumerated().map { index, line in
-        Child(command: Command(shell: line, role: "filter"), input: pipes[index].read, output: pipes[index + 1].write)
+        Filter(command: Command(shell: line, role: "filter"), input: pipes[index].read, output: pipes[index + 1].write)
       }
       filterEnds = (pipes[0].write, pipes[plan.filters.count].read)
     }
@@ -87,10 +84,10 @@ final class FillRun: Sendable {
       await withTaskGroup(of: Void.self) { group in
         if let commandOutput { group.addTask { await self.runInputCommand(commandOutput) } }
         for filter in filters {
-          group.addTask { await self.run(filter, describing: "its output is not to be trusted") }
+          group.addTask { await self.run(filter) }
         }
-        for (child, _) in guards {
-          group.addTask { await self.run(child, describing: "the input is not to be trusted") }
+        for item in guards {
+          group.addTask { await self.run(item) }
         }
         group.addTask { await self.thread { () throws(Failure) in try self.read() } }
         group.addTask { await self.thread { () throws(Failure) in try self.write() } }
@@ -138,10 +135,26 @@ final class FillRun: Sendable {
     }
   }
 
-  private func run(_ child: Child, describing consequence: String) async {
+  private func run(_ filter: Filter) async {
+    await run(filter.command, filter.input, filter.output, describing: "its output is not to be trusted")
+  }
+
+  /// A guard, for which nobody waits without end.
+  private func run(_ item: Guard) async {
+    await withTaskGroup { group in
+      group.addTask { await self.run(item.command, item.input, nil, describing: "the input is not to be trusted") }
+      group.addTask { [patience = plan.guardPatience] in
+        do throws(Failure) { try await item.watch(patience: patience) } catch { self.fail(error) }
+      }
+      await group.next()
+      group.cancelAll()
+    }
+  }
+
+  private func run(_ command: Command, _ input: Descriptor, _ output: Descriptor?, describing consequence: String) async {
     do throws(Failure) {
-      if let ending = try await child.command.run(input: child.input, output: child.output) {
-        throw Failure(.input, "\(child.command.description) \(ending)", hint: "nothing was uploaded, as \(consequence)")
+      if let ending = try await command.run(input: input, output: output) {
+        throw Failure(.input, "\(command.description) \(ending)", hint: "nothing was uploaded, as \(consequence)")
       }
     } catch {
       fail(error)
@@ -151,8 +164,7 @@ final class FillRun: Sendable {
   /// The reader thread: fills blocks, and copies what it read to guards and tee.
   private func read() throws(Failure) {
     let compressor = plan.gzip.map { options in GzipCompressor(options, ring: ring) { [self] in fail($0) } }
-    var copies = guards.map { Copy(target: $0.feed, name: nil) }
-    if let tee = plan.tee { copies.append(Copy(target: tee, name: "standard output")) }
+    var tee = plan.tee
     var previous: Block?
     while let block = ring.blockToFill() {
       if compressor != nil, let previous { block.prime(with: previous) }
@@ -162,8 +174,10 @@ final class FillRun: Sendable {
       block.isLast = compressor == nil ? count == 0 : count < block.input.count
       let isLast = block.isLast
       meter.addInput(count)
-      for index in copies.indices {
-        if let reason = copies[index].write(block.inputBytes) { plan.warn("\(reason); the copy ends there") }
+      for item in guards { item.write(block.inputBytes) }
+      do throws(SystemError) { try tee?.writeAll(block.inputBytes) } catch {
+        plan.warn("cannot write to standard output: \(error.words); the copy ends there")
+        tee = nil
       }
       let waiting = ring.filled()
       compressor?.blockIsWaiting(waiting)
@@ -171,7 +185,7 @@ final class FillRun: Sendable {
       previous = block
     }
     ring.close()
-    for (_, feed) in guards { try? feed.close() }
+    for item in guards { item.close() }
   }
 
   /// The writer thread: takes the blocks in order to the spool or to the first filter.
@@ -251,31 +265,6 @@ extension FillPlan {
   fileprivate var ringSize: Int {
     guard let gzip else { return 8 }
     return gzip.threads * (gzip.level == .automatic ? 5 : 2) + 3
-  }
-}
-
-/// A descriptor that gets a copy of the input as long as somebody reads it.
-private struct Copy {
-  let target: Descriptor
-  /// What to call it when its reader goes; nil if that is nobody's concern.
-  let name: String?
-  private var isOpen = true
-
-  init(target: Descriptor, name: String?) {
-    self.target = target
-    self.name = name
-  }
-
-  /// Returns what to tell the user, once.
-  mutating func write(_ bytes: UnsafeRawBufferPointer) -> String? {
-    guard isOpen else { return nil }
-    do throws(SystemError) {
-      try target.writeAll(bytes)
-      return nil
-    } catch {
-      isOpen = false
-      return name.map { "cannot write to \($0): \(error.words)" }
-    }
   }
 }
 

@@ -11,7 +11,7 @@ struct AListTests {
   @Test("a put has exactly the headers that serve it")
   func headers() async throws {
     let server = try await box.loopback()
-    let result = try await box.sluice(server.alist("/dir/new 1.txt"), input: bytes).success()
+    let result = try await box.sluice("-o", "direct", server.alist("/dir/new 1.txt"), input: bytes).success()
     #expect(result["http_status"].int == 200)
     #expect(result["response"]["code"].int == 200)
     #expect(result["destination"].text == server.alist("/dir/new 1.txt"))
@@ -41,11 +41,11 @@ struct AListTests {
     #expect(try contents(server.alistFile("/empty")).isEmpty)
   }
 
-  @Test("a file that is there is replaced, without Overwrite: false")
+  @Test("-o direct replaces a file that is there, without Overwrite: false")
   func overwrite() async throws {
     let server = try await box.loopback()
     try write(Array("a longer old content".utf8), to: server.alistFile("/x"))
-    try await box.sluice(server.alist("/x"), input: bytes).success()
+    try await box.sluice("-o", "direct", server.alist("/x"), input: bytes).success()
     try expectSame(contents(server.alistFile("/x")), bytes)
     #expect(try await server.puts()[0]["headers"]["overwrite"] == .null)
   }

@@ -44,7 +44,7 @@ struct Documented {
     while [ $i -lt 100 ]; do echo "INSERT INTO orders VALUES ($i, 'something');"; i=$((i+1)); done
     echo '-- PostgreSQL database dump complete'
     """,
-    "pg_restore": "[ \"$1\" = -l ] && tail -n 1 | grep -q complete",
+    "pg_restore": "[ \"$1\" = -f ] && tail -n 1 | grep -q complete",
     "mariadb-dump": "[ \"$1\" = -r ] && [ \"$3\" = shop ] && echo 'a dump of MariaDB' > \"$2\" && exit \"${DUMP_STATUS:-0}\"",
     "age": "[ \"$1\" = -R ] && [ -r \"$2\" ] && tr a-z n-za-m",
     "pass": "echo \(Loopback.password)",

@@ -96,6 +96,47 @@ struct FilterTests {
     try await box.sluice("--input", file, "--check", "grep -q 'a tar'", "./out").success()
   }
 
+  @Test("a check that hangs is ended, whether it reads nothing or does not end", arguments: ["sleep 600", "cat > /dev/null; sleep 600"])
+  func checkHangs(check: String) async throws {
+    let run = try await box.sluice(
+      "--check", "echo $$ > pid; \(check)", "--check-timeout", "500ms", "./out", input: [UInt8](repeating: 1, count: 3_000_000))
+    try run.failure(65, "input")
+    #expect(run.errorText.contains("--check-timeout"))
+    #expect(!exists("\(box.work)/out"))
+    let pid = try #require(
+      pid_t(String(decoding: contents("\(box.work)/pid"), as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)))
+    try await eventually("the check is gone") { kill(pid, 0) != 0 }
+  }
+
+  @Test("a check that is slow but moves on is waited for")
+  func checkIsSlow() async throws {
+    let slow = "for i in 1 2 3 4 5 6; do head -c 500000 > /dev/null; sleep 0.3; done; cat > /dev/null"
+    let bytes = [UInt8](repeating: 1, count: 3_000_000)
+    try await box.sluice("--check", slow, "--check-timeout", "20s", "./out", input: bytes).success()
+    try expectSame(contents("\(box.work)/out"), bytes)
+  }
+
+  @Test(
+    "a check that reads only the beginning is judged by its exit status",
+    arguments: [("head -c 1 >&2", true), ("head -c 1; exit 3", false)])
+  func checkReadsLittle(check: String, passes: Bool) async throws {
+    let run = try await box.sluice("--check", check, "./out", input: [UInt8](repeating: 0x2e, count: 3_000_000))
+    if passes { try run.success() } else { try run.failure(65, "input") }
+    #expect(exists("\(box.work)/out") == passes)
+  }
+
+  @Test("two checks and a filter see the same input at the same time")
+  func checksTogether() async throws {
+    var generator = SeededGenerator(8)
+    let bytes = generator.bytes(2_000_000)
+    try await box.sluice(
+      "--check", "sha256sum > a", "--check", "sha256sum > b", "--through", "cat", "./out", input: bytes
+    ).success()
+    #expect(try contents("\(box.work)/a") == contents("\(box.work)/b"))
+    #expect(try await String(decoding: contents("\(box.work)/a"), as: UTF8.self).hasPrefix(sha256(bytes)))
+    try expectSame(contents("\(box.work)/out"), bytes)
+  }
+
   @Test(
     "an input shorter than --min-size is refused, one of that size is not",
     arguments: [("10", 9, false), ("10", 10, true), ("1k", 1023, false), ("1KiB", 1024, true)])

@@ -62,6 +62,16 @@ struct InputTests {
     #expect(result["input_bytes"].int == bytes.count)
   }
 
+  @Test("a file that is cut short while it is sent is noticed, however slow the server is")
+  func fileIsCutShort() async throws {
+    let server = try await box.loopback("--stall-after", "1000")
+    let file = try box.file("in", [UInt8](repeating: 1, count: 40 << 20))
+    let running = try box.start(box.client(["--retries", "0", "-o", "direct", "--input", file, server.alist("/x")]))
+    try await eventually("the upload has begun") { exists(server.alistFile("/x")) }
+    #expect(truncate(file, 100) == 0)
+    try await running.finish().failure(65, "input")
+  }
+
   @Test("a regular file keeps its time of last change")
   func modificationTime() async throws {
     let file = try box.file("in", "x")

@@ -89,8 +89,8 @@ struct LocalFileTests {
     #expect(names(in: box.work).count == 24, "\(names(in: box.work))")
   }
 
-  @Test("a file that could not be put in place is held beside it, and what is printed sends it")
-  func heldBeside() async throws {
+  /// Runs sluice until its spool is held beside `./out`, in whose place a folder stands then.
+  private func holdBeside() async throws -> Finished {
     let running = try box.start(box.client(["./out"], input: .pipe, environment: besideTarget))
     await running.write(bytes)
     try await eventually("there is a spool") { !names(in: "\(box.work)/.sluice-\(getuid())").isEmpty }
@@ -98,12 +98,41 @@ struct LocalFileTests {
     running.closeInput()
     let run = await running.finish()
     try run.failure(73, "rejected")
-    let command = try #require(run.errorText.firstMatch(of: /send it with: sluice (held push .*)/)).1
     try FileManager.default.removeItem(atPath: "\(box.work)/out")
-    let pushed = try await box.shell("'\(Program.built("sluice"))' \(command)")
+    return run
+  }
+
+  @Test("a file that could not be put in place is held beside it, is listed, and what is printed sends it")
+  func heldBeside() async throws {
+    let run = try await holdBeside()
+    let id = try #require(try run.result()["held"].text)
+    let list = try await box.sluice("held", environment: besideTarget)
+    #expect(try list.outputText.split(separator: "\n").map { try JSON(parsing: $0)["id"].text } == [id])
+    let command = try #require(run.errorText.firstMatch(of: /send it with: sluice (held push .*)/)).1
+    let pushed = try await box.shell("unset SLUICE_SPOOL_DIR; '\(Program.built("sluice"))' \(command)")
     #expect(pushed.exit == 0, "\(pushed.summary)")
     try expectSame(contents("\(box.work)/out"), bytes)
     #expect(names(in: box.work) == ["out"])
+    #expect(try await box.sluice("held", environment: besideTarget).output.isEmpty)
+    #expect(names(in: "\(box.path)/tmp/sluice-\(getuid())").isEmpty)
+  }
+
+  @Test("what is held beside a file is pushed with --all, and dropped", arguments: ["push", "drop"])
+  func heldBesideAll(verb: String) async throws {
+    _ = try await holdBeside()
+    let all = try await box.sluice("held", verb, "--all", environment: besideTarget)
+    #expect(all.exit == 0, "\(all.summary)")
+    #expect(names(in: box.work) == (verb == "push" ? ["out"] : []))
+    #expect(names(in: "\(box.path)/tmp/sluice-\(getuid())").isEmpty)
+  }
+
+  @Test("what was held beside a file and has gone with its folder is not listed any more")
+  func heldBesideGone() async throws {
+    _ = try await holdBeside()
+    try FileManager.default.removeItem(atPath: "\(box.work)/.sluice-\(getuid())")
+    let list = try await box.sluice("held", environment: besideTarget)
+    #expect(list.exit == 0 && list.output.isEmpty, "\(list.summary)")
+    #expect(names(in: "\(box.path)/tmp/sluice-\(getuid())").isEmpty)
   }
 
   @Test("a spool on another file system is copied", .enabled(if: exists("/dev/shm"), "there is no /dev/shm"))

@@ -22,8 +22,10 @@ struct NameTests {
     #expect(try contents(server.alistFile("/dir/\(name)")) == Array(name.utf8))
     #expect(names(in: server.alistFile("/dir")) == [name])
     #expect(result["path"].text == "/dir/\(name)")
-    let put = try await server.puts()[0]
-    #expect(put["headers"]["file-path"].text == percentEncoded("/dir/\(name)"))
+    try await box.sluice("-o", "direct", server.alist("/dir/\(name)"), input: Array("again".utf8)).success()
+    #expect(try await server.puts(2)[1]["headers"]["file-path"].text == percentEncoded("/dir/\(name)"))
+    #expect(try contents(server.alistFile("/dir/\(name)")) == Array("again".utf8))
+    #expect(names(in: server.alistFile("/dir")) == [name])
   }
 
   @Test("AList gets a folder's name as written", arguments: ["a b%c", "数#据?", "+&="])

@@ -93,6 +93,15 @@ struct SpoolTests {
     }
   }
 
+  @Test("--max-spool is refused where there is no spool")
+  func maximumWithoutSpool() async throws {
+    let file = try box.file("in", "something")
+    let run = try await box.sluice("--max-spool", "300k", "--input", file, "./out")
+    #expect(run.exit == 64, "\(run.summary)")
+    #expect(run.errorText.contains("--max-spool"))
+    try await box.sluice("-z", "--max-spool", "300k", "--input", file, "./out").success()
+  }
+
   @Test("--max-spool bounds the spool, whatever the transforms make of the input", arguments: [[], ["-z"], ["--through", "cat"]])
   func maximum(options: [String]) async throws {
     let large = try await box.start(box.client(options + ["--max-spool", "300k", "./out"], input: .endless)).finish()

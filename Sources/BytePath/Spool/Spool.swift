@@ -119,10 +119,20 @@ public final class Spool: Sendable {
   }
 
   /// Brings data and job to the disk, so that they outlive a loss of power. Blocks.
-  public func synchronize() {
-    // Best effort: the file is complete for every reader but a machine that loses power, and its hash is checked before it is sent.
-    try? data.synchronize()
-    try? directory.descriptor.synchronize()
+  ///
+  /// - Throws: `spool` if the disk does not take them: then they last as long as the system runs, if at all.
+  public func synchronize() throws(Failure) {
+    do throws(SystemError) {
+      try data.synchronize()
+      do throws(SystemError) { try directory.descriptor.synchronize() } catch {
+        // Some file systems can't do that to a folder.
+        guard [EINVAL, EOPNOTSUPP, EBADF].contains(error.code) else { throw error }
+      }
+    } catch {
+      throw Failure(
+        .spool, "cannot bring the spool \(id) in \(directory.path) to the disk: \(error.words)",
+        hint: "copy it elsewhere, or send it, before the system stops")
+    }
   }
 
   /// The bytes of the job.

@@ -7,7 +7,7 @@ public final class SpoolDirectory: Sendable {
   /// Where it is, for messages.
   public let path: String
   /// True if it is there only as long as it has a spool.
-  let isTransient: Bool
+  public let isTransient: Bool
   let descriptor: Descriptor
 
   /// Opens the folder, and makes it first if it is missing.
@@ -72,7 +72,7 @@ public final class SpoolDirectory: Sendable {
   /// Removes what runs left that died before the end of their input. Best effort: a later run tries again.
   public func sweep() {
     guard let lock = try? lockDirectory() else { return }
-    let names = Set(namesInDirectory(path))
+    let names = Set(self.names())
     for id in Set(names.map { $0.prefix { $0 != "." } }) where !id.isEmpty {
       // A held spool is not even locked, because another sluice may want to send it now.
       let isHeld = names.isSuperset(of: ["\(id).data", "\(id).json"]) && !names.contains("\(id).json.new")
@@ -98,7 +98,7 @@ public final class SpoolDirectory: Sendable {
 
   /// The IDs of the spools that are complete, oldest first: held ones, and those that a running sluice is sending.
   public func completeIDs() -> [String] {
-    namesInDirectory(path).filter { $0.hasSuffix(".json") }.map { String($0.dropLast(5)) }.sorted()
+    names().filter { $0.hasSuffix(".json") }.map { String($0.dropLast(5)) }.sorted()
   }
 
   /// Held while a spool is made or unfinished ones are removed, so that a new spool is not taken for a dead one before it has its lock.
@@ -113,4 +113,6 @@ public final class SpoolDirectory: Sendable {
   func remove(_ name: String) {
     _ = unlinkat(descriptor.raw, name, 0)
   }
+
+  func names() -> [String] { namesInDirectory(path) }
 }

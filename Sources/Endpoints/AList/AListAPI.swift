@@ -32,6 +32,8 @@ final class AListAPI: Sendable {
     /// No login is tried again after a refusal: five failures lock the address.
     var refusal: Failure?
     var provider: (folder: String, name: String?)?
+    /// By folder: whether renames are allowed there.
+    var mayRename: [String: Bool] = [:]
     /// Names that were free when a put to them began: what is there later may be what a connection that broke left of it.
     var begun: Set<String> = []
     /// The server's upload tasks of a name, by their IDs, before the first put to it.
@@ -125,6 +127,74 @@ final class AListAPI: Sendable {
       guard error.kind != .interrupted else { throw error }
     }
     return session.withLock { $0.provider?.name }
+  }
+
+  /// Asks whether the server would rename in `folder`, by asking it to rename what is not there: only one that knows the call and allows it
+  /// misses the object. The permissions of a user do not tell, as AList has them by role and path, and folders can have passwords.
+  func mayRename(in folder: String) async throws(Failure) -> Bool {
+    if let known = session.withLock({ $0.mayRename[folder] }) { return known }
+    let missing = temporaryName(beside: folder == "/" ? "/probe" : "\(folder)/probe")
+    let other = temporaryName(beside: "probe")
+    var isAllowed = false
+    do throws(Failure) {
+      let reply = try await rename(missing, to: other, overwriting: false)
+      isAllowed = reply.code == 500 && AListCode.saysMissing(reply.message)
+    } catch {
+      // A server without the call may say so in any way.
+      guard !error.isRetryable, error.kind != .interrupted else { throw error }
+    }
+    session.withLock { $0.mayRename[folder] = isAllowed }
+    return isAllowed
+  }
+
+  func rename(_ path: String, to name: String, overwriting: Bool) async throws(Failure) -> AListReply {
+    var body = JSONText()
+    body.add("path", path)
+    body.add("name", name)
+    body.add("overwrite", overwriting)
+    var request = HTTPRequest(method: .post, url: url("/api/fs/rename"))
+    request.setJSON(body.text)
+    return try await reply(to: request)
+  }
+
+  /// Removes a file; one that is not there is a success.
+  ///
+  /// - Parameter path: of a temporary name: the call itself would remove a whole folder too.
+  func remove(_ path: String) async throws(Failure) {
+    var body = JSONText()
+    body.add("dir", AList.parent(of: path))
+    body.add("names", json: JSONText.array([AList.name(of: path)]))
+    var request = HTTPRequest(method: .post, url: url("/api/fs/remove"))
+    request.setJSON(body.text)
+    try AListCode.check(try await reply(to: request), path)
+  }
+
+  /// Makes the server look at a folder anew: both servers may answer from a cache that holds the declared size or the old object.
+  func refresh(_ folder: String) async throws(Failure) {
+    _ = try await call("/api/fs/list", ["path": folder], refreshing: true)
+  }
+
+  /// Asks whether the object at `path` is the payload, as far as the server tells: by size, and by hash where it has one.
+  ///
+  /// - Throws: `server` if it is not.
+  func compare(_ path: String, with payload: Payload) async throws(Failure) -> Verification {
+    try await refresh(AList.parent(of: path))
+    guard let entry = try await entry(path), !entry.isFolder else {
+      throw Failure(.server, "\(path) is not there after the upload", retryable: true)
+    }
+    guard entry.size == payload.length else {
+      throw Failure(.server, "\(path) has \(entry.size) bytes on the server instead of \(payload.length)", retryable: true)
+    }
+    var verification = Verification.size
+    for algorithm in HashAlgorithm.allCases {
+      guard let theirs = entry.hashes[algorithm] else { continue }
+      let ours = try await payload.digest(algorithm)
+      guard theirs.lowercased() == ours else {
+        throw Failure(.server, "\(path) has the \(algorithm.rawValue) \(theirs) on the server instead of \(ours)", retryable: true)
+      }
+      verification = .sizeAndHash
+    }
+    return verification
   }
 
   private func nearestListing(_ folder: String) async throws(Failure) -> JSONValue? {

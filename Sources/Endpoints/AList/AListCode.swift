@@ -1,18 +1,7 @@
 import BytePath
 
-/// What the `code` and `message` of AList's envelope mean. Messages are from the sources of both servers; an administrator can have parts of
-/// them masked, so what is not recognised falls back to the code alone.
+/// What the `code` and `message` of AList's envelope mean; whether it may pass is said by `RetryTable`.
 enum AListCode {
-  /// Texts of code 500 that stand for something on the way or a server that is starting: another attempt may help.
-  private static let passing = [
-    "Loading storage, please wait", "storage not init", "unexpected EOF", "context canceled", "failed to create temp file",
-  ]
-  /// Texts of code 500 that stand for a refusal that will be the same next time.
-  private static let lasting = [
-    "storage not found", "upload not supported", "is a directory", "not a directory", "file exists", "file name too long",
-    "invalid argument", "permission denied", "no space left", "delete root folder", "object not found",
-  ]
-
   static func saysMissing(_ message: String) -> Bool {
     (message.contains("object not found") || message.contains("failed get parent list")) && !message.contains("storage not found")
   }
@@ -44,11 +33,12 @@ enum AListCode {
     case 402: return Failure(.auth, "a second factor is wanted: \(words)", hint: "use a token from the admin page")
     case 403 where reply.message.contains("permission") || reply.message.contains("guest"):
       return Failure(.auth, "no permission for \(path): \(words)")
-    case 429: return Failure(.server, "the server asks to try again later: \(words)", retryable: true)
-    case 400..<500: return Failure(.rejected, "\(path) was refused: \(words)")
-    case 500 where lasting.contains(where: reply.message.contains) && !passing.contains(where: reply.message.contains):
-      return Failure(.rejected, "\(path) was refused: \(words)", hint: hint(reply.message))
-    default: return Failure(.server, "the server failed with \(path): \(words)", retryable: true)
+    default: break
+    }
+    switch RetryTable.verdict(of: reply.code, reply.message, in: RetryTable.alist) {
+    case .refusal: return Failure(.rejected, "\(path) was refused: \(words)", hint: hint(reply.message))
+    case .mayPass where reply.code == 429: return Failure(.server, "the server asks to try again later: \(words)", retryable: true)
+    case .mayPass: return Failure(.server, "the server failed with \(path): \(words)", retryable: true)
     }
   }
 

@@ -41,13 +41,14 @@ struct HTTPAnswer: Sendable {
     case 404, 405:
       failure = Failure(
         .protocol, "\(server) does not know this call (HTTP \(status))", hint: "check the address, and the sub-path if there is one")
-    case 408, 425, 429: failure = Failure(.server, "\(server) asks to try again later (HTTP \(status))", retryable: true)
+    case 408, 425, 429: failure = Failure(.server, "\(server) asks to try again later (HTTP \(status))")
     case 411: failure = Failure(.rejected, "\(server) wants a Content-Length, and a proxy on the way may have removed it (HTTP 411)")
     case 413: failure = Failure(.rejected, "the object is too large for \(server) or a proxy before it (HTTP 413)")
     case 507: failure = Failure(.rejected, "the storage of \(server) is full (HTTP 507)")
     case 400..<500: failure = Failure(.rejected, "\(server) refuses the request (HTTP \(status))")
-    default: failure = Failure(.server, "\(server) has a problem (HTTP \(status))", retryable: status != 501 && status != 505)
+    default: failure = Failure(.server, "\(server) has a problem (HTTP \(status))")
     }
+    failure.isRetryable = RetryTable.mayPass(status: status)
     failure.retryAfter = retryAfter
     return withEvidence(failure)
   }

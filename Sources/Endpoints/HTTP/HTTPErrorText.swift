@@ -25,51 +25,52 @@ enum HTTPErrorText {
     case let error as BoringSSLError: return tlsFailure("\(error)", server)
     case is NIOSSLExtraError:
       return Failure(
-        .unreachable, "the certificate of \(server) is for another host", hint: "use the name that the certificate has, or --insecure")
-    case let error as HTTPParserError: return Failure(.protocol, "\(server) does not answer in HTTP: \(error)")
+        .unreachable, "the certificate of \(server) is for another host", hint: "use the name that the certificate has, or --insecure",
+        fault: .certificateOfOtherHost)
+    case let error as HTTPParserError: return Failure(.protocol, "\(server) does not answer in HTTP: \(error)", fault: .noHTTP)
     case let error as ChannelError:
-      if case .connectTimeout = error { return Failure(.timeout, "no connection to \(server) in time", retryable: true) }
-      return Failure(.unreachable, "the connection to \(server) was lost", retryable: true)
-    default: return Failure(.unreachable, "cannot talk to \(server): \(error)", retryable: true)
+      if case .connectTimeout = error { return Failure(.timeout, "no connection to \(server) in time", fault: .timedOut) }
+      return Failure(.unreachable, "the connection to \(server) was lost", fault: .lost)
+    default: return Failure(.unreachable, "cannot talk to \(server): \(error)", fault: .lost)
     }
   }
 
   private static func connectionFailure(_ error: NIOConnectionError, _ server: String) -> Failure {
     guard let last = error.connectionErrors.last else {
-      return Failure(.unreachable, "cannot find the host \(error.host)", hint: "check its name", retryable: true)
+      return Failure(.unreachable, "cannot find the host \(error.host)", hint: "check its name", fault: .unknownHost)
     }
     if let error = last.error as? IOError { return socketFailure(error, server) }
     if let error = last.error as? ChannelError, case .connectTimeout = error {
-      return Failure(.timeout, "no connection to \(server) in time", retryable: true)
+      return Failure(.timeout, "no connection to \(server) in time", fault: .timedOut)
     }
-    return Failure(.unreachable, "cannot connect to \(server): \(last.error)", retryable: true)
+    return Failure(.unreachable, "cannot connect to \(server): \(last.error)", fault: .refused)
   }
 
   private static func socketFailure(_ error: IOError, _ server: String) -> Failure {
     let words = SystemError("socket", error.errnoCode).words
     // These come before there is a connection; with an address instead of a name they come without a `NIOConnectionError` around them.
     if [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EADDRNOTAVAIL].contains(error.errnoCode) {
-      return Failure(.unreachable, "cannot connect to \(server): \(words)", hint: "is the server running there?", retryable: true)
+      return Failure(.unreachable, "cannot connect to \(server): \(words)", hint: "is the server running there?", fault: .refused)
     }
-    return Failure(.unreachable, "the connection to \(server) was lost: \(words)", retryable: true)
+    return Failure(.unreachable, "the connection to \(server) was lost: \(words)", fault: .lost)
   }
 
   private static func clientFailure(_ error: HTTPClientError, _ server: String) -> Failure {
     switch error {
     case .connectTimeout, .tlsHandshakeTimeout, .httpProxyHandshakeTimeout, .getConnectionFromPoolTimeout:
-      return Failure(.timeout, "no connection to \(server) in time", retryable: true)
+      return Failure(.timeout, "no connection to \(server) in time", fault: .timedOut)
     case .remoteConnectionClosed:
-      return Failure(.unreachable, "\(server) closed the connection without an answer", retryable: true)
+      return Failure(.unreachable, "\(server) closed the connection without an answer", fault: .lost)
     case .proxyAuthenticationRequired:
       return Failure(.auth, "the proxy wants credentials (HTTP 407)", hint: "put them into the proxy's URL")
     case .invalidProxyResponse:
-      return Failure(.unreachable, "the proxy does not let the connection to \(server) through", retryable: true)
+      return Failure(.unreachable, "the proxy does not let the connection to \(server) through", fault: .proxyUnreachable)
     case .uncleanShutdown:
-      return Failure(.unreachable, "the connection to \(server) was lost", retryable: true)
+      return Failure(.unreachable, "the connection to \(server) was lost", fault: .lost)
     case .cancelled, .requestStreamCancelled: return .interrupted
     case .bodyLengthMismatch:
       return Failure(.input, "the object is not as long as it was when the upload began")
-    default: return Failure(.unreachable, "cannot talk to \(server): \(error.shortDescription)", retryable: true)
+    default: return Failure(.unreachable, "cannot talk to \(server): \(error.shortDescription)", fault: .lost)
     }
   }
 
@@ -77,11 +78,17 @@ enum HTTPErrorText {
     if text.contains("CERTIFICATE_VERIFY_FAILED") {
       return Failure(
         .unreachable, "the certificate of \(server) is not signed by an authority that is trusted here",
-        hint: "name its authority with --cacert FILE, or take any certificate with --insecure")
+        hint: "name its authority with --cacert FILE, or take any certificate with --insecure", fault: .certificateNotTrusted)
     }
     if text.contains("WRONG_VERSION_NUMBER") || text.contains("HTTP_REQUEST") {
-      return Failure(.unreachable, "\(server) does not speak TLS", hint: "is it http instead of https?")
+      return Failure(.unreachable, "\(server) does not speak TLS", hint: "is it http instead of https?", fault: .noTLS)
     }
-    return Failure(.unreachable, "no TLS connection to \(server): \(text)", retryable: true)
+    return Failure(.unreachable, "no TLS connection to \(server): \(text)", fault: .tlsBroken)
+  }
+}
+
+extension Failure {
+  init(_ kind: Kind, _ message: String, hint: String? = nil, fault: RetryTable.ConnectionFault) {
+    self.init(kind, message, hint: hint, retryable: RetryTable.mayPass(fault))
   }
 }

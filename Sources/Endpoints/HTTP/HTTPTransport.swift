@@ -148,6 +148,10 @@ final class HTTPTransport: Sendable {
   private func watch(_ request: HTTPRequest, _ state: ExchangeState) async -> Result<HTTPAnswer, Failure>? {
     let start = ContinuousClock.now
     while true {
+      // A file that somebody cuts short while the kernel sends a part of it would never be sent to its end.
+      if state.phase == .sending {
+        do throws(Failure) { try request.body.payload?.checkUnchanged() } catch { return .failure(error) }
+      }
       let patience = patience(with: request, in: state.phase)
       let quiet = state.lastMove + patience
       let end = settings.totalTimeout.map { start + $0 }
@@ -170,7 +174,7 @@ final class HTTPTransport: Sendable {
   }
 
   private func timeout(_ what: String, _ state: ExchangeState) -> Failure {
-    var failure = Failure(.timeout, "\(origin) \(what)", retryable: true)
+    var failure = Failure(.timeout, "\(origin) \(what)", fault: .timedOut)
     failure.isOutcomeUnknown = state.phase == .answering
     return failure
   }
@@ -229,7 +233,7 @@ final class HTTPTransport: Sendable {
     case is CancellationError: return .failure(.interrupted)
     case nil where answer.expectedLength == nil: return .success(answer)
     default:
-      return .failure(answer.withEvidence(Failure(.protocol, "\(origin) broke off in the middle of its answer", retryable: true)))
+      return .failure(answer.withEvidence(Failure(.protocol, "\(origin) broke off in the middle of its answer", fault: .cutAnswer)))
     }
   }
 

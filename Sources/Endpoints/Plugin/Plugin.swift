@@ -33,7 +33,7 @@ public struct Plugin: Endpoint {
   public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
     let end = try await run(
       "check", path, attributes, ["SLUICE_OVERWRITE": "\(attributes.existing == .overwrite)"], input: try nothing())
-    guard end.status != .exited(Status.usage) else {
+    guard end.status != .exited(Plugin.unknownVerb) else {
       return context.detail("the plugin \(program.name) has no check")
     }
     if let failure = failure(of: end) { throw failure }
@@ -59,7 +59,7 @@ public struct Plugin: Endpoint {
 
   public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
     let end = try await run("mkdir", path, Attributes(), [:], input: try nothing())
-    guard end.status != .exited(Status.usage) else {
+    guard end.status != .exited(Plugin.unknownVerb) else {
       throw Failure(.usage, "the plugin \(program.name) makes no directories")
     }
     if let failure = failure(of: end) { throw failure }
@@ -100,13 +100,8 @@ public struct Plugin: Endpoint {
 }
 
 extension Plugin {
-  /// What an exit status means, after sysexits(3).
-  private enum Status {
-    static let usage: CInt = 64
-    static let cannotCreate: CInt = 73
-    static let temporary: CInt = 75
-    static let noPermission: CInt = 77
-  }
+  /// EX_USAGE of sysexits(3): the plugin does not know the verb.
+  private static let unknownVerb: CInt = 64
 
   /// Nil for success. Its own words went to standard error.
   private func failure(of end: PluginRun.End) -> Failure? {
@@ -114,12 +109,14 @@ extension Plugin {
     var failure: Failure
     switch end.status {
     case .exited(0): return nil
-    case .exited(Status.temporary): failure = Failure(.server, "\(name) asks to try again later (exit status 75)", retryable: true)
-    case .exited(Status.noPermission): failure = Failure(.auth, "\(name) has no permission (exit status 77)")
-    case .exited(Status.cannotCreate): failure = Failure(.rejected, "\(name) refuses it (exit status 73)")
+    // EX_TEMPFAIL, EX_NOPERM and EX_CANTCREAT.
+    case .exited(75): failure = Failure(.server, "\(name) asks to try again later (exit status 75)")
+    case .exited(77): failure = Failure(.auth, "\(name) has no permission (exit status 77)")
+    case .exited(73): failure = Failure(.rejected, "\(name) refuses it (exit status 73)")
     case .exited(let code): failure = Failure(.server, "\(name) failed (exit status \(code))")
     case .signaled(let signal): failure = Failure(.server, "\(name) was ended by signal \(signal)")
     }
+    if case .exited(let code) = end.status { failure.isRetryable = RetryTable.mayPass(exitStatus: code) }
     failure.response = end.report
     return failure
   }

@@ -138,17 +138,11 @@ final class SiYuanAPI: Sendable {
   private func failure(_ code: Int64?, _ answer: HTTPAnswer, _ path: String) -> Failure {
     let message = answer.json?["msg"]?.string ?? ""
     let words = "\(path): \(message) (\(code ?? 0))"
-    switch code {
-    case 400 where message.contains("path must not be empty"):
-      // A path was sent: the form arrived damaged.
-      return answer.withEvidence(Failure(.server, "the upload of \(words) arrived cut", retryable: true))
-    case -1 where message.contains("read-only mode"):
-      return answer.withEvidence(Failure(.rejected, "SiYuan refuses \(words)"))
-    case -1
-    where ["no space", "quota", "not a directory", "file exists", "permission denied", "name too long"].contains(where: message.contains):
-      return answer.withEvidence(Failure(.rejected, "SiYuan cannot store \(words)"))
-    case -1, 500: return answer.withEvidence(Failure(.server, "SiYuan failed with \(words)", retryable: true))
-    default: return answer.withEvidence(Failure(.rejected, "SiYuan refuses \(words)"))
+    guard let code else { return answer.withEvidence(Failure(.rejected, "SiYuan refuses \(words)")) }
+    switch RetryTable.verdict(of: code, message, in: RetryTable.siYuan) {
+    case .mayPass where code == 400: return answer.withEvidence(Failure(.server, "the upload of \(words) arrived cut", retryable: true))
+    case .mayPass: return answer.withEvidence(Failure(.server, "SiYuan failed with \(words)", retryable: true))
+    case .refusal: return answer.withEvidence(Failure(.rejected, "SiYuan refuses \(words)"))
     }
   }
 }

@@ -22,10 +22,25 @@ struct HeldSelection: ParsableArguments {
     guard all != !ids.isEmpty else { throw ValidationError("give one or more IDs, or --all") }
   }
 
+  /// The selected spools: each ID with the folder that it is in, or would be.
+  ///
   /// - Throws: `spool` if the folder can't be used.
-  func open() throws(Failure) -> (directory: SpoolDirectory, ids: [String]) {
+  func open() throws(Failure) -> [(directory: SpoolDirectory, id: String)] {
+    let all = try HeldSelection.all(in: spoolDir)
+    if self.all { return all }
     let directory = try SpoolPlace(option: spoolDir).open()
-    return (directory, all ? directory.completeIDs() : ids.map { $0.uppercased() })
+    return ids.map { id in all.first { $0.id == id.uppercased() } ?? (directory, id.uppercased()) }
+  }
+
+  /// What is held in the folder, or, if none is named, in the usual one and beside files.
+  ///
+  /// - Throws: `spool` if the folder can't be used.
+  static func all(in option: String?) throws(Failure) -> [(directory: SpoolDirectory, id: String)] {
+    let directory = try SpoolPlace(option: option).open()
+    let here = directory.completeIDs().map { (directory, $0) }
+    guard option == nil else { return here }
+    let elsewhere = directory.idsElsewhere().compactMap { id in directory.other(having: id).map { ($0, id) } }
+    return (here + elsewhere).sorted { $0.1 < $1.1 }
   }
 
   static func missing(_ id: String) -> Failure {
@@ -43,9 +58,8 @@ struct HeldList: RunnableCommand {
 
   func execute(_ console: Console) async -> Int32 {
     do throws(Failure) {
-      let directory = try SpoolPlace(option: spoolDir).open()
       let report = try Report(path: nil, console.messages)
-      for id in directory.completeIDs() {
+      for (directory, id) in try HeldSelection.all(in: spoolDir) {
         do throws(Failure) {
           guard let spool = try Spool.open(id, in: directory) else { continue }
           report.line(isatty(STDOUT_FILENO) == 1 ? row(id, try HeldJob(reading: spool)) : json(id, try HeldJob(reading: spool)))
@@ -92,11 +106,12 @@ struct HeldDrop: RunnableCommand {
   func execute(_ console: Console) async -> Int32 {
     var status: Int32 = 0
     do throws(Failure) {
-      let (directory, ids) = try selection.open()
-      for id in ids {
+      for (directory, id) in try selection.open() {
         do throws(Failure) {
           guard let spool = try Spool.open(id, in: directory) else { throw HeldSelection.missing(id) }
-          if confirms(id, try? HeldJob(reading: spool)) { spool.remove() }
+          guard confirms(id, try? HeldJob(reading: spool)) else { continue }
+          if directory.isTransient, let index = try? SpoolPlace.index.get() { index.forget(id) }
+          spool.remove()
         } catch {
           console.messages.failure(error)
           if status == 0 { status = error.kind.exitStatus(signal: nil) }

@@ -20,9 +20,9 @@ struct HeldPush: RunnableCommand {
   func execute(_ console: Console) async -> Int32 {
     var status: Int32 = 0
     do throws(Failure) {
-      let (directory, ids) = try selection.open()
+      let selected = try selection.open()
       let report = try Report(path: transfer.result, console.messages)
-      for id in ids where !Task.isCancelled {
+      for (directory, id) in selected where !Task.isCancelled {
         do throws(Failure) {
           guard let spool = try Spool.open(id, in: directory) else { throw HeldSelection.missing(id) }
           let ended = try await push(spool, report, console)

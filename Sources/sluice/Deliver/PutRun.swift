@@ -19,6 +19,9 @@ struct PutRun: Sendable {
     let messages = console.messages
     self.messages = messages
     plan = try put.input.plan(command: console.command, isRead: !put.dryRun) { messages.warning($0) }
+    if put.maxSpool != nil, plan.needsNoSpool {
+      throw Failure(.usage, "--max-spool has no effect on a regular file that is sent as it is", hint: "leave out --max-spool")
+    }
     attributes = Attributes(
       contentType: put.contentType ?? (put.input.gzip && put.input.through.isEmpty ? "application/gzip" : nil),
       modified: put.mtime?.milliseconds, existing: put.noClobber ? .refuse : .overwrite, options: put.transfer.optionValues)
@@ -123,6 +126,8 @@ struct PutRun: Sendable {
       payload: payload, isGzip: isGzip, levels: plan.gzip?.level == .automatic ? levels.json : nil, attributes: attributes,
       retries: put.transfer.retryPolicy, verifies: put.verify, hashesFile: !put.noSha256, start: start,
       messages: messages, checkpoint: { holding.checkpoint(for: $0) }, ended: { holding.ended($0, $1) })
+    let safety = Task { await holding.bringToDiskIfLong() }
+    defer { safety.cancel() }
     let outcomes = await deliver.run(targets, failed: refused, meters: meters) { report.tell($0, messages) }
     holding.finish()
     return outcomes

@@ -18,7 +18,10 @@ final class Holding: Sendable {
     self.messages = messages
     isHeld = holds && spool != nil
     self.job = Mutex(job)
-    if isHeld, let spool, let job { try job.write(to: spool) }
+    guard isHeld, let spool, let job else { return }
+    try job.write(to: spool)
+    guard spool.directory.isTransient else { return }
+    do throws(Failure) { try SpoolPlace.index.get().point(to: spool) } catch { messages.warning(error.message) }
   }
 
   /// What the endpoint of a destination remembers between attempts and runs, kept in the job.
@@ -47,14 +50,27 @@ final class Holding: Sendable {
     return failure == nil ? nil : spool.id
   }
 
+  /// Brings the spool to the disk while an upload that takes long goes on, so that it outlives a loss of power too. A short one is over before
+  /// that would be, and pays nothing for it.
+  func bringToDiskIfLong() async {
+    guard isHeld, let spool, (try? await Task.sleep(for: .seconds(5))) != nil else { return }
+    do throws(Failure) { try await onThread { () throws(Failure) in try spool.synchronize() } } catch { messages.warning(error.message) }
+  }
+
   /// Removes the spool if nobody needs it any more, otherwise brings it to the disk and says how to send it. Blocks.
   func finish() {
     guard let spool else { return }
     let isNeeded = isHeld && !spool.isMoved && job.withLock { $0?.isDone == false }
-    guard isNeeded else { return spool.remove() }
+    guard isNeeded else {
+      if isHeld, spool.directory.isTransient, let index = try? SpoolPlace.index.get() { index.forget(spool.id) }
+      return spool.remove()
+    }
     // Gigabytes may take long to reach the disk, and who has pressed Ctrl-C does not wait for them.
-    if !Task.isCancelled { spool.synchronize() }
-    let place = spool.directory.path == SpoolPlace(option: nil).path ? "" : "--spool-dir \(spool.directory.path) "
+    if !Task.isCancelled {
+      do throws(Failure) { try spool.synchronize() } catch { messages.failure(error) }
+    }
+    let isFound = spool.directory.isTransient || spool.directory.path == SpoolPlace(option: nil).path
+    let place = isFound ? "" : "--spool-dir \(spool.directory.path) "
     messages.note("the object is held; send it with: sluice held push \(place)\(spool.id)")
   }
 }

@@ -19,6 +19,8 @@ struct InputOptions: ParsableArguments {
     parsing: .singleValue,
     help: ArgumentHelp("Must accept the input as it came, or nothing is uploaded (repeatable).", valueName: "command"))
   var check: [String] = []
+  @Option(help: ArgumentHelp("How long a check may take no bytes, or go on after the last (10m).", valueName: "duration"))
+  var checkTimeout: Span?
   @Option(help: ArgumentHelp("A shorter input is not uploaded.", valueName: "size"))
   var minSize: Size?
   @Flag(help: "Copy the input to standard output; needs --result.")
@@ -29,6 +31,7 @@ struct InputOptions: ParsableArguments {
       if level != nil { throw ValidationError("--level has no effect without --gzip") }
       if threads != nil { throw ValidationError("--threads has no effect without --gzip") }
     }
+    if checkTimeout != nil, check.isEmpty { throw ValidationError("--check-timeout has no effect without --check") }
     if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads takes a number from 1 to 1024") }
   }
 
@@ -39,6 +42,7 @@ struct InputOptions: ParsableArguments {
     if gzip { plan.gzip = GzipOptions(level: level ?? .fixed(6), threads: threads ?? processorCount()) }
     plan.filters = through
     plan.guards = check
+    if let checkTimeout { plan.guardPatience = checkTimeout.duration }
     plan.minimumBytes = minSize?.bytes ?? 0
     if tee { plan.tee = Descriptor(adopting: STDOUT_FILENO) }
     plan.warn = warn

@@ -20,6 +20,11 @@ struct SpoolPlace {
     return "\(parent)/sluice-\(geteuid())"
   }
 
+  /// The folder that knows of what is held beside files.
+  static var index: Result<SpoolDirectory, Failure> {
+    do throws(Failure) { return .success(try SpoolPlace(option: nil).open()) } catch { return .failure(error) }
+  }
+
   /// - Throws: `spool`.
   func open() throws(Failure) -> SpoolDirectory { try SpoolDirectory(path) }
 }

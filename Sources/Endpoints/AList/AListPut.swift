@@ -1,0 +1,127 @@
+import BytePath
+
+/// One attempt to put an object: under a temporary name that is renamed when the object is whole, where the server and the drive behind it
+/// allow that, otherwise under its own name.
+struct AListPut {
+  let api: AListAPI
+  let upload: Upload
+  let warn: @Sendable (String) -> Void
+
+  private var path: String { upload.path }
+  private var attributes: Attributes { upload.attributes }
+
+  func receipt() async throws(Failure) -> Receipt {
+    let existing = try await entryBeforePut()
+    // What a broken connection left of an attempt before this one is no object to be kept.
+    let isOwnRest = existing != nil && api.hasBegun(path)
+    try existing?.refuse(path, isOwnRest ? .overwrite : attributes.existing)
+    let isTask = attributes.has("as-task") && upload.payload.length > 0
+    if attributes.has("as-task"), !isTask { warn("an empty object is not sent as a task, which OpenList always fails") }
+    if !isTask, !attributes.has("direct"), !isOwnRest {
+      let publication = AListPublication(put: self, replaces: existing != nil)
+      if try await publication.isPossible() { return try await publication.receipt() }
+    }
+    if existing == nil { api.begin(path) }
+    // The server then guards against what appeared since the look: a put onto a folder can delete it with all that is in it.
+    let isGuarded = existing == nil || (attributes.existing == .refuse && !isOwnRest)
+    return isTask ? try await putAsTask(isGuarded: isGuarded) : try await putDirectly(isGuarded: isGuarded)
+  }
+
+  /// What is at the path; nil if nothing is, or if that can't be told and only a guarded put is safe.
+  private func entryBeforePut() async throws(Failure) -> AListEntry? {
+    do throws(Failure) {
+      return try await api.entry(path)
+    } catch {
+      guard error.kind == .rejected || (error.kind == .server && error.httpStatus == 200) else { throw error }
+      return nil
+    }
+  }
+
+  private func putDirectly(isGuarded: Bool) async throws(Failure) -> Receipt {
+    do throws(Failure) {
+      let reply = try await send(to: path, isGuarded: isGuarded)
+      return Receipt(httpStatus: reply.answer.status, response: reply.answer.report)
+    } catch {
+      throw withWarningOfRest(error)
+    }
+  }
+
+  /// The server takes the whole object before it touches what is there, so a cut connection harms nothing.
+  private func putAsTask(isGuarded: Bool) async throws(Failure) -> Receipt {
+    let tasks = AListTask(api, path, upload.meter)
+    if let task = try await tasks.begunEarlier() {
+      return Receipt(task: try await tasks.follow(task, untilEnd: attributes.has("wait")))
+    }
+    let reply = try await send(to: path, isGuarded: isGuarded, asTask: true)
+    guard let task = reply.data?["task"], task["id"]?.string != nil else {
+      throw reply.answer.withEvidence(Failure(.protocol, "the server did not say which task it made of the upload"))
+    }
+    var receipt = Receipt(httpStatus: reply.answer.status, response: reply.answer.report)
+    receipt.task = try await tasks.follow(task, untilEnd: attributes.has("wait"))
+    return receipt
+  }
+
+  /// Sends the whole object to `name`.
+  ///
+  /// - Parameter isGuarded: whether the server is to refuse if something is there.
+  func send(to name: String, isGuarded: Bool, asTask: Bool = false) async throws(Failure) -> AListReply {
+    // The server puts the header through Go's `url.PathUnescape` once.
+    var headers: [(name: String, value: String)] = [("File-Path", URLText.encoded(name))]
+    if let type = attributes.contentType { headers.append(("Content-Type", type)) }
+    if let modified = attributes.modified { headers.append(("Last-Modified", String(modified))) }
+    if isGuarded { headers.append(("Overwrite", "false")) }
+    if asTask { headers.append(("As-Task", "true")) }
+    headers += try await hashHeaders()
+    let body = HTTPBody(payload: upload.payload, meter: upload.meter)
+    let request = HTTPRequest(method: .put, url: api.url("/api/fs/put"), headers: headers, body: body, isUpload: true)
+    let reply = try await api.reply(to: request)
+    try AListCode.checkPut(reply, path, mayRetryExisting: attributes.existing == .overwrite)
+    guard reply.answer.isAfterWholeBody else {
+      throw reply.answer.withEvidence(Failure(.protocol, "\(api.origin) reports success before it had the whole object", retryable: true))
+    }
+    return reply
+  }
+
+  /// Hash headers spare some drives the second way of the bytes, from the server to the drive: those that can take a file by its hash. The
+  /// server itself checks none, so they are sent where such a drive is alone.
+  private func hashHeaders() async throws(Failure) -> [(name: String, value: String)] {
+    guard upload.payload.length > 0 else { return [] }
+    var headers: [(name: String, value: String)] = []
+    for algorithm in AListDrive.hashesThatHelp(try await api.provider(of: AList.parent(of: path))) {
+      headers.append((algorithm.headerName, try await upload.payload.digest(algorithm)))
+    }
+    return headers
+  }
+
+  /// Local storage writes to the final name at once, and drives that cannot overwrite move the old object aside (internal/op/fs.go).
+  private func withWarningOfRest(_ failure: Failure) -> Failure {
+    var failure = failure
+    if upload.meter.sent > 0, [.unreachable, .timeout].contains(failure.kind), failure.hint == nil {
+      failure.hint =
+        "what is at \(path) now may be cut; the object before it may be there as \(path).alist_to_delete or .openlist_to_delete"
+    }
+    return failure
+  }
+}
+
+extension AListEntry {
+  /// - Throws: `rejected` if it is a folder, `exists` if it may not be replaced.
+  func refuse(_ path: String, _ existing: Existing) throws(Failure) {
+    if isFolder {
+      throw Failure(
+        .rejected, "\(path) is a folder, which an upload to its name could delete with all that is in it",
+        hint: "add the name of the object: \(path)/NAME")
+    }
+    if existing == .refuse { throw Failure(.exists, "\(path) exists already", hint: "leave out --no-clobber to replace it") }
+  }
+}
+
+extension HashAlgorithm {
+  fileprivate var headerName: String {
+    switch self {
+    case .md5: "X-File-Md5"
+    case .sha1: "X-File-Sha1"
+    case .sha256: "X-File-Sha256"
+    }
+  }
+}

@@ -1,0 +1,83 @@
+/// Which failures may pass, so that another attempt may help: the one place that says so. What stands in no table is not tried again.
+///
+/// What is meant for a person to change, such as credentials, a path or a full disk, is a refusal, and never tried again.
+enum RetryTable {
+  /// HTTP statuses, of whatever server or proxy (RFC 9110, RFC 6585): 408, 425, 429, and the failures of a server but for those that say that it
+  /// will never do this: 501 not implemented, 505 HTTP version, 507 storage full, 508 loop, 511 a network that wants a login.
+  static func mayPass(status: Int) -> Bool {
+    switch status {
+    case 408, 425, 429: true
+    case 501, 505, 507, 508, 511: false
+    default: (500...599).contains(status)
+    }
+  }
+
+  /// Exit statuses of plugins: EX_TEMPFAIL of sysexits(3).
+  static func mayPass(exitStatus: Int32) -> Bool { exitStatus == 75 }
+
+  /// A failure of a connection, whatever the server.
+  enum ConnectionFault {
+    case refused, lost, unknownHost, timedOut, cutAnswer, proxyUnreachable, tlsBroken
+    case certificateNotTrusted, certificateOfOtherHost, noTLS, noHTTP
+  }
+
+  static func mayPass(_ fault: ConnectionFault) -> Bool {
+    switch fault {
+    case .refused, .lost, .unknownHost, .timedOut, .cutAnswer, .proxyUnreachable, .tlsBroken: true
+    case .certificateNotTrusted, .certificateOfOtherHost, .noTLS, .noHTTP: false
+    }
+  }
+
+  /// A line of the table of an API that says in its answer's body how a call went.
+  struct Rule {
+    let codes: ClosedRange<Int64>
+    /// One of these is in the message; empty if any message will do.
+    var words: [String] = []
+    let verdict: Verdict
+  }
+
+  enum Verdict {
+    /// Try again.
+    case mayPass
+    /// The server understood, and will refuse again.
+    case refusal
+  }
+
+  /// AList and OpenList: `code` of an answer with status 200. The texts are from the sources of both servers; an administrator can have parts
+  /// of them masked, and then the code decides. The first line that fits counts.
+  static let alist = [
+    Rule(codes: 429...429, verdict: .mayPass),
+    // Something on the way, or a server that is starting.
+    Rule(
+      codes: 500...500,
+      words: ["Loading storage, please wait", "storage not init", "unexpected EOF", "context canceled", "failed to create temp file"],
+      verdict: .mayPass),
+    Rule(
+      codes: 500...500,
+      words: [
+        "storage not found", "upload not supported", "is a directory", "not a directory", "file exists", "file name too long",
+        "invalid argument", "permission denied", "no space left", "delete root folder", "object not found",
+      ], verdict: .refusal),
+    Rule(codes: 400...499, verdict: .refusal),
+    Rule(codes: .min ... .max, verdict: .mayPass),
+  ]
+
+  /// SiYuan: `code` of an answer with status 200 (kernel/api/file.go).
+  static let siYuan = [
+    // A path was sent: the form arrived damaged.
+    Rule(codes: 400...400, words: ["path must not be empty"], verdict: .mayPass),
+    Rule(
+      codes: -1 ... -1,
+      words: ["read-only mode", "no space", "quota", "not a directory", "file exists", "permission denied", "name too long"],
+      verdict: .refusal
+    ),
+    Rule(codes: -1 ... -1, verdict: .mayPass),
+    Rule(codes: 500...500, verdict: .mayPass),
+    Rule(codes: .min ... .max, verdict: .refusal),
+  ]
+
+  static func verdict(of code: Int64, _ message: String, in table: [Rule]) -> Verdict {
+    let rule = table.first { $0.codes.contains(code) && ($0.words.isEmpty || $0.words.contains(where: message.contains)) }
+    return rule?.verdict ?? .refusal
+  }
+}

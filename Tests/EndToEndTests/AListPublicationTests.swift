@@ -1,0 +1,128 @@
+import Foundation
+import Support
+import Testing
+
+/// AList: under a temporary name until it is whole.
+@Suite(.sandboxed)
+struct AListPublicationTests {
+  private let box = Sandbox.here
+  private let old = Array("yesterday's good one".utf8)
+  private let bytes = Array(String(repeating: "some object\n", count: 50_000).utf8)
+
+  private func calls(_ server: Loopback) throws -> [String] {
+    try server.log().compactMap(\.["path"].text).filter { !$0.hasSuffix("/list") && !$0.hasSuffix("/get") && !$0.hasSuffix("/me") }
+  }
+
+  @Test("the bytes go to a temporary name, and a rename puts them in place", arguments: ["openlist", "alist"])
+  func temporary(flavor: String) async throws {
+    let server = try await box.loopback("--flavor", flavor)
+    try write(old, to: server.alistFile("/d/x"))
+    try await box.sluice(server.alist("/d/x"), input: bytes).success()
+    let put = try await server.puts()[0]["headers"]
+    #expect(put["file-path"].text?.hasPrefix("/d/.x.sluice-") == true)
+    #expect(put["overwrite"].text == "false")
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+    try expectSame(contents(server.alistFile("/d/x")), bytes)
+  }
+
+  @Test("an upload that is cut off leaves what was there, and nothing beside it", arguments: [0, 1, 100_000, 599_999])
+  func cut(after count: Int) async throws {
+    let server = try await box.loopback("--cut-after", "\(count)")
+    try write(old, to: server.alistFile("/d/x"))
+    let run = try await box.sluice("--retries", "1", server.alist("/d/x"), input: bytes)
+    try run.failure(69, "unreachable")
+    try expectSame(contents(server.alistFile("/d/x")), old)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+  }
+
+  @Test("an object that was cut while it was stored never gets its name")
+  func stored() async throws {
+    let server = try await box.loopback("--truncate-stored", "500", "--times", "1")
+    try write(old, to: server.alistFile("/d/x"))
+    let once = try await box.sluice("--retries", "0", server.alist("/d/x"), input: bytes)
+    let held = try #require(try once.failure(69, "server")["held"].text)
+    try expectSame(contents(server.alistFile("/d/x")), old)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+    try await box.sluice("held", "push", held).success()
+    try expectSame(contents(server.alistFile("/d/x")), bytes)
+  }
+
+  @Test("what a dead server kept of an upload is named, and removed when the spool is pushed")
+  func leftover() async throws {
+    let server = try await box.loopback("--cut-after", "1000", "--times", "1", "--permission", "\(0b11000)")
+    let run = try await box.sluice("--retries", "0", server.alist("/d/x"), input: bytes)
+    let held = try #require(try run.failure(69, "unreachable")["held"].text)
+    let rest = try #require(names(in: server.alistFile("/d")).first { $0.hasPrefix(".x.sluice-") })
+    #expect(run.errorText.contains("what is left of the upload is at /d/\(rest)"))
+    await server.stop()
+    // The same files, now with a user who may remove.
+    let again = try await box.loopback(["--root", server.root])
+    let environment = [
+      "SLUICE_REMOTE_NAS_TYPE": "alist", "SLUICE_REMOTE_NAS_URL": again.url, "SLUICE_REMOTE_NAS_TOKEN": Loopback.token,
+    ]
+    let job = "\(box.spool)/\(held).json"
+    let text = String(decoding: try contents(job), as: UTF8.self).replacing(server.authority, with: again.authority)
+    try write(Array(text.utf8), to: job)
+    try await box.sluice("held", "push", held, environment: environment).success()
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+    try expectSame(contents(server.alistFile("/d/x")), bytes)
+  }
+
+  @Test("when only the answer to the rename was lost, nothing is sent again")
+  func renameLost() async throws {
+    // The first rename is the question whether there may be one.
+    let server = try await box.loopback("--on", "/api/fs/rename", "--store-then-cut", "--times", "2")
+    try write(old, to: server.alistFile("/d/x"))
+    let run = try await box.sluice(server.alist("/d/x"), input: bytes)
+    try run.success()
+    #expect(try await server.puts().count == 1)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+    try expectSame(contents(server.alistFile("/d/x")), bytes)
+  }
+
+  @Test(
+    "where renames are not allowed or not known the object goes to its name",
+    arguments: [["--permission", "\(0b10001000)"], ["--on", "/api/fs/rename", "--status", "404"], ["--provider", "Quark"]])
+  func direct(options: [String]) async throws {
+    let server = try await box.loopback(options)
+    try write(old, to: server.alistFile("/d/x"))
+    try await box.sluice(server.alist("/d/x"), input: bytes).success()
+    #expect(try await server.puts()[0]["headers"]["file-path"].text == "/d/x")
+    try expectSame(contents(server.alistFile("/d/x")), bytes)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+  }
+
+  @Test("on a drive that does not rename onto a file, the old one is moved aside first")
+  func aside() async throws {
+    let server = try await box.loopback("--provider", "SFTP")
+    try write(old, to: server.alistFile("/d/x"))
+    try await box.sluice(server.alist("/d/x"), input: bytes).success()
+    try expectSame(contents(server.alistFile("/d/x")), bytes)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+    #expect(try calls(server).suffix(3) == ["/api/fs/rename", "/api/fs/rename", "/api/fs/remove"])
+  }
+
+  @Test("Ctrl-C in mid-upload removes the temporary name, keeps the old object and holds the spool")
+  func interrupted() async throws {
+    let server = try await box.loopback("--stall-after", "1000")
+    try write(old, to: server.alistFile("/d/x"))
+    let running = try box.start(box.client([server.alist("/d/x")], input: .bytes(bytes)))
+    try await eventually("the upload has begun") { names(in: server.alistFile("/d")).count == 2 }
+    running.signal(SIGINT)
+    let run = await running.finish()
+    #expect(try run.failure(130, "interrupted")["held"].text != nil)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+    try expectSame(contents(server.alistFile("/d/x")), old)
+  }
+
+  @Test("--no-clobber holds against an object that appears while the temporary one is sent")
+  func appears() async throws {
+    let server = try await box.loopback("--delay", "1500")
+    let running = try box.start(box.client(["--no-clobber", server.alist("/d/x")], input: .bytes(bytes)))
+    try await eventually("the upload has begun") { names(in: server.alistFile("/d")).count == 1 }
+    try write(old, to: server.alistFile("/d/x"))
+    try await running.finish().failure(73, "exists")
+    try expectSame(contents(server.alistFile("/d/x")), old)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+  }
+}
