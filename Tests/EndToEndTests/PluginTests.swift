@@ -114,7 +114,7 @@ struct PluginTests {
 
   @Test("megabytes of output neither stop the plugin nor stay in memory", arguments: ["a line", "lines", "no end"])
   func muchOutput(how: String) async throws {
-    let letters = "head -c 50000000 /dev/zero | tr '\\0' x"
+    let letters = "head -c 30000000 /dev/zero | tr '\\0' x"
     let script =
       switch how {
       case "lines": "\(letters) | fold -w 1000; echo; echo '{\"id\":1}'"

@@ -1,3 +1,5 @@
+import BytePath
+
 /// What a plugin says on standard output, read as it comes. However much that is, little of it is kept.
 struct PluginOutput: Sendable {
   /// The output without its lines of progress, as far as a result has room for it.
@@ -11,16 +13,18 @@ struct PluginOutput: Sendable {
   /// Takes what was read next.
   ///
   /// - Returns: the bytes that are done, as the last complete line about it says.
-  mutating func add(_ bytes: some Sequence<UInt8>) -> Int64? {
+  mutating func add(_ bytes: UnsafeRawBufferPointer) -> Int64? {
     var progress: Int64?
-    for byte in bytes {
-      if byte == UInt8(ascii: "\n") {
-        progress = endLine() ?? progress
-      } else if line.count < ReportedAnswer.jsonLimit {
-        line.append(byte)
-      } else {
-        lineIsTooLong = true
-      }
+    var rest = bytes
+    while let start = rest.baseAddress, rest.count > 0 {
+      let length = memchr(start, CInt(UInt8(ascii: "\n")), rest.count).map { UnsafeRawPointer($0) - start }
+      let piece = rest.prefix(length ?? rest.count)
+      let room = ReportedAnswer.jsonLimit - line.count
+      line += piece.prefix(room)
+      if piece.count > room { lineIsTooLong = true }
+      guard let length else { break }
+      progress = endLine() ?? progress
+      rest = UnsafeRawBufferPointer(rebasing: rest[(length + 1)...])
     }
     return progress
   }
@@ -49,7 +53,7 @@ struct PluginOutput: Sendable {
 
   /// The number of `{"progress":BYTES}`, blanks allowed. Read by hand, as there may be a line for every block that was sent.
   private static func progress(in line: [UInt8]) -> Int64? {
-    guard line.count < 100 else { return nil }
+    guard line.count < 100, line.first(where: { !$0.isBlank }) == UInt8(ascii: "{") else { return nil }
     let text = String(decoding: line.filter { !$0.isBlank }, as: UTF8.self)
     let head = #"{"progress":"#
     guard text.hasPrefix(head), text.hasSuffix("}"), let bytes = Int64(text.dropFirst(head.count).dropLast()) else { return nil }

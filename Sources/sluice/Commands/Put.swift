@@ -9,7 +9,7 @@ struct Put: RunnableCommand {
     usage: "sluice [put] [options] DEST... [-- COMMAND [ARG...]]",
     discussion: """
       DEST is alist+http://HOST:PORT/PATH, siyuan+http://HOST:PORT/data/…, http://HOST:PORT/PATH, a local path, or NAME:PATH of a remote in \
-      the config file.
+      the config file or of a plugin on PATH.
       A command's output is uploaded only when the command exits 0.
 
       Other commands: sluice mkdir, check, held, endpoints; each has a --help of its own.
