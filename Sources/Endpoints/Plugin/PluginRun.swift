@@ -24,8 +24,6 @@ struct PluginRun: Sendable {
 
   /// Between SIGTERM and SIGKILL.
   private static let grace = Duration.seconds(2)
-  /// How much is read after the plugin has ended: more than a pipe can hold.
-  private static let readAfterEnd = 2 << 20
 
   let program: PluginProgram
   let verb: String
@@ -69,7 +67,7 @@ struct PluginRun: Sendable {
         error: .currentStandardError
       ) { execution in
         try? input.close()
-        return try await report(of: execution.standardOutput, pid: execution.processIdentifier.value)
+        return try await report(of: execution.standardOutput)
       }
       guard !Task.isCancelled else {
         await endGroup(of: result.processIdentifier.value)
@@ -95,23 +93,13 @@ struct PluginRun: Sendable {
     return .inherit.updating(changes)
   }
 
-  /// Reads standard output to its end. The plugin's end is one too, whoever else still holds it.
-  private func report(of output: SubprocessOutputSequence, pid: pid_t) async throws -> String? {
+  /// Reads standard output to its end. For swift-subprocess the plugin's end is one too, whoever else still holds it.
+  private func report(of output: SubprocessOutputSequence) async throws -> String? {
     var reader = PluginOutput()
-    var rest = PluginRun.readAfterEnd
     for try await chunk in output {
       if let bytes = chunk.withUnsafeBytes({ reader.add($0) }) { progressed(bytes) }
-      if hasEnded(pid) { rest -= chunk.count }
-      // Somebody writes on without end. The next write finds the pipe closed.
-      if rest < 0 { break }
     }
     return reader.report()
-  }
-
-  /// Asks without reaping it.
-  private func hasEnded(_ pid: pid_t) -> Bool {
-    var info = siginfo_t()
-    return waitid(P_PID, id_t(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_signo == SIGCHLD
   }
 
   /// Ends what a plugin that was ended by us has left in its process group: each had the SIGTERM, and has as long as the plugin. As long as
