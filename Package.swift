@@ -77,7 +77,6 @@ let package = Package(
       swiftSettings: settings),
     .target(name: "Support", path: "Tests/Support", swiftSettings: settings),
     .testTarget(name: "BytePathTests", dependencies: ["BytePath", "CZlib"], swiftSettings: settings),
-    .testTarget(name: "EndpointsTests", dependencies: ["BytePath", "Endpoints"], swiftSettings: settings),
     .testTarget(
       name: "EndToEndTests", dependencies: ["sluice", "sluice-loopback", "Support"], exclude: ["Golden", "result.schema.json"],
       swiftSettings: settings),

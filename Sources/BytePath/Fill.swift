@@ -51,14 +51,14 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
       let payload = try Payload(file: opened, path: path)
       try plan.checkMinimum(payload.length)
       if !plan.guards.isEmpty {
-        _ = try await FillRun(plan, file, spool: nil, meter).result()
+        _ = try await FillRun(plan, file, to: ObjectWriter(nil, meter, plan), meter).result()
       }
       return payload
     }
   }
   let spool = try Spool.create(in: try directory())
   do throws(Failure) {
-    let run = try FillRun(plan, file, spool: spool, meter)
+    let run = try FillRun(plan, file, to: ObjectWriter(spool, meter, plan), meter)
     // A disk that is too small is told of now, not when it is full.
     if let bytes = run.expectedObjectLength { try spool.checkRoom(for: bytes) }
     let digests = try await run.result()
@@ -68,6 +68,48 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
     spool.remove()
     throw error
   }
+}
+
+/// As `fill`, for an object that is cut into parts of a size while it is made, of which the first ones may be gone when the last ones come.
+///
+/// - Parameters:
+///   - size: bytes of each part but the last, at least 1.
+///   - most: how many parts may be in spools at a time, 1 or more; the input waits until an earlier one has come to its `end`.
+///   - next: gets each part as soon as it is whole, from any thread. The last one comes only when all is well with the input, but those
+///     before it come earlier: they are no object as long as the last is missing.
+/// - Returns: the SHA-256 of the whole object in lower-case hex.
+/// - Throws: as `fill`. Parts that were handed on stay in their spools.
+public func fillParts(
+  _ plan: FillPlan, of size: Int64, atATime most: Int, into directory: @escaping @Sendable () throws(Failure) -> SpoolDirectory,
+  _ meter: Meter, _ next: @escaping @Sendable (Part) -> Void
+) async throws(Failure) -> String {
+  var file: Descriptor?
+  if case .path(let path) = plan.input { file = try openInputFile(path) }
+  let writer = PartWriter(size: size, atATime: most, meter, in: directory, next)
+  do throws(Failure) {
+    let digests = try await FillRun(plan, file, to: writer, meter).result()
+    try plan.checkMinimum(meter.input)
+    try await withInterrupt(of: writer) { () throws(Failure) in try writer.finish() }
+    guard let digest = digests[.sha256] else { preconditionFailure("a part writer computes SHA-256") }
+    return digest
+  } catch {
+    writer.discard()
+    throw error
+  }
+}
+
+/// Runs work that may wait for room on a thread, and ends the wait if the task is cancelled.
+private func withInterrupt(of writer: PartWriter, _ work: @escaping @Sendable () throws(Failure) -> Void) async throws(Failure) {
+  let result = await withTaskCancellationHandler {
+    do throws(Failure) {
+      return Result<Void, Failure>.success(try await onThread(work))
+    } catch {
+      return .failure(error)
+    }
+  } onCancel: {
+    writer.stop()
+  }
+  try result.get()
 }
 
 extension stat {

@@ -33,17 +33,17 @@ final class FillRun: Sendable {
   /// Where the writer's bytes go if there are filters, and where the object then comes from.
   private let filterEnds: (input: Descriptor, output: Descriptor)?
   private let guards: [Guard]
-  private let object: ObjectWriter
+  private let object: any ObjectSink
   private let firstFailure = Mutex<Failure?>(nil)
 
   /// - Parameters:
   ///   - file: the opened file or named pipe of an input that is one.
-  ///   - spool: nil if the object is kept nowhere, and the input is read for its guards alone.
+  ///   - object: where the object goes.
   /// - Throws: `input` if the input can't be opened, `spool` if the process has no descriptors left.
-  init(_ plan: FillPlan, _ file: Descriptor?, spool: Spool?, _ meter: Meter) throws(Failure) {
+  init(_ plan: FillPlan, _ file: Descriptor?, to object: any ObjectSink, _ meter: Meter) throws(Failure) {
     self.plan = plan
     self.meter = meter
-    object = ObjectWriter(spool, meter, plan.hashes, limit: plan.maximumSpool)
+    self.object = object
     interrupt = try Interrupt()
     ring = BlockRing(
       count: plan.ringSize, hasWorkers: plan.gzip != nil, consumers: plan.filters.isEmpty ? 1 + object.hashes.count : 1)
@@ -115,6 +115,7 @@ final class FillRun: Sendable {
       if first == nil { first = failure }
     }
     ring.stop()
+    object.stop()
     interrupt.trigger()
   }
 
@@ -266,53 +267,6 @@ extension FillPlan {
     guard let gzip else { return 8 }
     return gzip.threads * (gzip.level == .automatic ? 5 : 2) + 3
   }
-}
-
-/// Where the bytes of the object go. Used by one thread.
-private final class ObjectWriter: Sendable {
-  /// None if the object is kept nowhere.
-  let hashes: [ObjectHash]
-  private let spool: Spool?
-  private let meter: Meter
-  private let limit: Int64?
-
-  init(_ spool: Spool?, _ meter: Meter, _ algorithms: Set<HashAlgorithm>, limit: Int64?) {
-    self.spool = spool
-    self.meter = meter
-    self.limit = limit
-    hashes = spool == nil ? [] : algorithms.union([.sha256]).map(ObjectHash.init)
-  }
-
-  func append(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
-    guard let spool else { return }
-    if let limit, meter.object + Int64(bytes.count) > limit {
-      throw Failure(
-        .spool, "the object has more than the \(limit) bytes of --max-spool", hint: "raise --max-spool, or make the input shorter")
-    }
-    try spool.append(bytes, after: meter.object)
-    meter.addObject(bytes.count)
-  }
-}
-
-/// A hash of the object. Used by one thread, and asked for the digest when that has ended.
-private final class ObjectHash: Sendable {
-  let algorithm: HashAlgorithm
-  private let hash: Mutex<RunningHash>
-
-  init(_ algorithm: HashAlgorithm) {
-    self.algorithm = algorithm
-    hash = Mutex(RunningHash(algorithm))
-  }
-
-  func update(_ bytes: UnsafeRawBufferPointer) {
-    hash.withLock { $0.update(bytes) }
-  }
-
-  func update(_ bytes: [UInt8]) {
-    bytes.withUnsafeBytes { update($0) }
-  }
-
-  var digest: String { hash.withLock { $0.finalized() } }
 }
 
 private func makePipe() throws(Failure) -> (read: Descriptor, write: Descriptor) {

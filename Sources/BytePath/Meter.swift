@@ -10,7 +10,13 @@ public final class Meter: Sendable {
   /// The levels that gzip used; complete when the input has ended.
   public let levels = LevelCounts()
 
-  public init() {}
+  /// The meter of the whole object, if this one is of a part of it.
+  private let whole: Meter?
+
+  public init() { whole = nil }
+
+  /// For one of the parts of an object that are sent side by side: what is said to it counts for the whole too.
+  public init(partOf whole: Meter) { self.whole = whole }
 
   /// Bytes read from the input.
   public var input: Int64 { inputCount.load(ordering: .relaxed) }
@@ -32,5 +38,8 @@ public final class Meter: Sendable {
   public func setServerPercent(_ value: Int) { percent.store(min(max(value, 0), 100), ordering: .relaxed) }
 
   /// Says that `bytes` bytes of the current attempt have been handed on.
-  public func setSent(_ bytes: Int64) { sentCount.store(bytes, ordering: .relaxed) }
+  public func setSent(_ bytes: Int64) {
+    let before = sentCount.exchange(bytes, ordering: .relaxed)
+    whole?.sentCount.add(bytes - before, ordering: .relaxed)
+  }
 }

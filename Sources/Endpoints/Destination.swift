@@ -41,6 +41,12 @@ public enum Destination: Sendable {
     let rest = text.dropFirst(scheme.count + 3)
     let authority = try URLText.Authority(rest.prefix { $0 != "/" })
     let path = try URLText.decoded(rest.drop { $0 != "/" })
+    guard type.kind.hasServerInURL else {
+      guard authority.username == nil, authority.port == nil else {
+        throw Failure(.usage, "\(URLText.redacted(text)) has more than a name after \(scheme)://", hint: "write \(scheme)://BUCKET/KEY")
+      }
+      return .url(type, Remote(), path: authority.host + path)
+    }
     var remote = Remote(base: BaseURL(isSecure: isSecure, host: authority.host, port: authority.port))
     remote.username = authority.username
     remote.password = authority.password.map { .value($0, origin: "the password in the URL") }

@@ -12,16 +12,23 @@ public struct EndpointKind: Sendable {
   public let tokenVariable: String?
   /// Whether `--token-file` is for it.
   public let takesToken: Bool
+  /// The keys that a remote of it may have besides those of every remote and `options`.
+  public let remoteKeys: [String]
+  /// Whether the host of a URL is the server. Otherwise it is the first part of the path, the server is known from elsewhere, and a remote
+  /// needs no `url`.
+  public let hasServerInURL: Bool
   /// Whether a plugin does the work. It takes any `-o`, and what it sends or stored can be neither slowed down nor asked for.
   public let isPlugin: Bool
 
   public init(
-    name: String, schemes: [(name: String, isSecure: Bool)], options: [String] = [], tokenVariable: String? = nil, takesToken: Bool = false,
-    isPlugin: Bool = false
+    name: String, schemes: [(name: String, isSecure: Bool)], options: [String] = [], tokenVariable: String? = nil,
+    takesToken: Bool = false, remoteKeys: [String] = [], hasServerInURL: Bool = true, isPlugin: Bool = false
   ) {
     self.name = name
     self.schemes = schemes
     self.options = options
+    self.remoteKeys = remoteKeys
+    self.hasServerInURL = hasServerInURL
     self.tokenVariable = tokenVariable
     self.takesToken = takesToken || tokenVariable != nil
     self.isPlugin = isPlugin
@@ -48,6 +55,11 @@ public protocol Endpoint: Sendable {
   /// - Throws: as `objectPath`.
   func directoryPath(_ text: String) throws(Failure) -> String
 
+  /// Reads the values of the options of `-o` that it knows.
+  ///
+  /// - Throws: `usage` for one that means nothing.
+  func checkOptions(_ options: [String: String]) throws(Failure)
+
   /// Asks whether a put to `path` may succeed: the server is there, takes the credentials and allows the path. Sends no object.
   func check(_ path: String, _ attributes: Attributes) async throws(Failure)
 
@@ -63,6 +75,11 @@ public protocol Endpoint: Sendable {
   ///
   /// - Throws: any failure; `isOutcomeUnknown` is set if the server may have stored the object although it did not say so.
   func put(_ upload: Upload) async throws(Failure) -> Receipt
+
+  /// Lets go of what the server keeps of an upload that will not go on, as its checkpoint tells.
+  ///
+  /// - Throws: any failure.
+  func abandon(_ upload: Upload) async throws(Failure)
 
   /// Makes a directory and its parents. An existing one is a success.
   func makeDirectory(_ path: String) async throws(Failure) -> Receipt
@@ -96,6 +113,8 @@ extension Endpoint {
   public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? { nil }
   public func wantedHashes(for path: String) async -> Set<HashAlgorithm> { [] }
   public func directoryPath(_ text: String) throws(Failure) -> String { try objectPath(text) }
+  public func checkOptions(_ options: [String: String]) throws(Failure) {}
+  public func abandon(_ upload: Upload) async throws(Failure) {}
   public func close() async {}
 }
 

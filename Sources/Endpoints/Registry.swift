@@ -2,6 +2,7 @@
 public let builtInEndpoints: [any BuiltInEndpoint.Type] = [
   AList.self,
   SiYuan.self,
+  S3.self,
   PlainHTTP.self,
   LocalFile.self,
 ]

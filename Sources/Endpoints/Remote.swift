@@ -2,11 +2,13 @@ public import BytePath
 
 /// A server and the way in: from a URL, or from the config file by name.
 public struct Remote: Sendable {
-  /// Nil for local files.
+  /// Nil for local files, and where the server is known from elsewhere.
   public var base: BaseURL?
   public var token: SecretSource?
   public var username: String?
   public var password: SecretSource?
+  /// The values of the keys that its kind alone has (`EndpointKind.remoteKeys`).
+  public var settings: [String: String] = [:]
 
   public init(base: BaseURL? = nil, token: SecretSource? = nil, username: String? = nil, password: SecretSource? = nil) {
     self.base = base

@@ -96,7 +96,7 @@ struct CommandLineTests {
 
   @Test(
     "destinations of endpoints that are not built yet are refused, not guessed at",
-    arguments: ["s3://bucket/key", "dav+http://127.0.0.1/x"])
+    arguments: ["dav+http://127.0.0.1/x"])
   func later(destination: String) async throws {
     try await box.sluice(destination, input: .endless).usage()
   }

@@ -15,3 +15,13 @@ final class Counter: Sendable {
     }
   }
 }
+
+/// Something that is so or not, for the threads of a scripted server.
+final class Flag: Sendable {
+  private let value: Mutex<Bool>
+
+  init(_ value: Bool) { self.value = Mutex(value) }
+
+  var isSet: Bool { value.withLock { $0 } }
+  func set(_ value: Bool) { self.value.withLock { $0 = value } }
+}

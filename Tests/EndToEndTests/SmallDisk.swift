@@ -16,9 +16,11 @@ enum SmallDisk {
 }
 
 /// Mounts a small file system for as long as `body` runs.
-func withSmallDisk(at path: String, kibibytes: Int, _ body: () async throws -> Void) async throws {
+///
+/// - Parameter options: further ones of the mount.
+func withSmallDisk(at path: String, kibibytes: Int, options: String = "rw", _ body: () async throws -> Void) async throws {
   try makeDirectory(path)
-  let mounted = try await Program("/bin/sh", ["-c", "mount -t tmpfs -o size=\(kibibytes)k,mode=0700 tmpfs '\(path)'"]).run()
+  let mounted = try await Program("/bin/sh", ["-c", "mount -t tmpfs -o size=\(kibibytes)k,mode=0700,\(options) tmpfs '\(path)'"]).run()
   guard mounted.exit == 0 else { throw ProgramError(description: "cannot mount: \(mounted.errorText)") }
   let outcome: Result<Void, any Error>
   do { outcome = .success(try await body()) } catch { outcome = .failure(error) }

@@ -15,6 +15,7 @@ public final class Sandbox: Sendable {
   private let directory: TemporaryDirectory
   private let servers = Mutex<[Loopback]>([])
   private let scripted = Mutex<[ScriptedServer]>([])
+  private let peers = Mutex<[Peer]>([])
   private let programs = Mutex<[RunningProgram]>([])
 
   public init() throws {
@@ -98,6 +99,19 @@ public final class Sandbox: Sendable {
     return server
   }
 
+  /// A real server that is stopped with the test; see `Peer`.
+  public func peer(_ script: String, _ options: String...) async throws -> Peer { try await peer(script, options) }
+
+  /// - Parameter name: another server of the same name starts with what the first one left.
+  public func peer(_ script: String, _ options: [String], name: String = "peer", port: Int = 0) async throws -> Peer {
+    // Some servers work as another user when root starts them.
+    chmod(path, 0o711)
+    let directory = name == "peer" ? "\(path)/peer\(peers.withLock { $0.count })" : "\(path)/\(name)"
+    let peer = try await Peer(script: script, in: directory, port: port, options)
+    peers.withLock { $0.append(peer) }
+    return peer
+  }
+
   /// Writes a file below the working directory and returns its path.
   @discardableResult
   public func file(_ name: String, _ bytes: some Sequence<UInt8>, mode: Int = 0o644) throws -> String {
@@ -117,6 +131,7 @@ public final class Sandbox: Sendable {
       program.signal(SIGCONT)
       await program.stop()
     }
+    for peer in peers.withLock({ $0 }) { await peer.stop() }
     for server in scripted.withLock({ $0 }) { server.stop() }
     for server in servers.withLock({ $0 }) { await server.stop() }
     directory.remove()

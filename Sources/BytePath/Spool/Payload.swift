@@ -92,18 +92,26 @@ public final class Payload: Sendable {
   }
 
   private func computedDigest(_ algorithm: HashAlgorithm) async throws(Failure) -> String {
-    try await onThread { () throws(Failure) -> String in
-      var hash = RunningHash(algorithm)
+    try await digests([algorithm], of: 0..<length)[0]
+  }
+
+  /// Hashes of a part of the bytes in lower-case hex, in the order of `algorithms`, computed on a thread of their own in one pass.
+  ///
+  /// - Throws: `input` or `spool` if the bytes can't be read.
+  public func digests(_ algorithms: [HashAlgorithm], of range: Range<Int64>) async throws(Failure) -> [String] {
+    try await onThread { () throws(Failure) -> [String] in
+      var hashes = algorithms.map { RunningHash($0) }
       // What fits into the cache of a core is read five times as fast as what does not.
       let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 128 * 1024, alignment: 4096)
       defer { buffer.deallocate() }
-      var offset: Int64 = 0
-      while offset < self.length {
-        let count = try self.read(into: buffer, at: offset)
-        hash.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+      var offset = range.lowerBound
+      while offset < range.upperBound {
+        let wanted = Int(min(Int64(buffer.count), range.upperBound - offset))
+        let count = try self.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]), at: offset)
+        for index in hashes.indices { hashes[index].update(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
         offset += Int64(count)
       }
-      return hash.finalized()
+      return hashes.map { $0.finalized() }
     }
   }
 
@@ -165,6 +173,11 @@ public final class Payload: Sendable {
 
   /// Brings the bytes to the disk. Blocks.
   public func synchronize() throws(SystemError) { try descriptor.synchronize() }
+
+  /// The failure that an error of `synchronize` stands for.
+  public func unsynchronized(_ error: SystemError) -> Failure {
+    Failure(.spool, "cannot bring \(name) to the disk: \(error.words)", hint: "name another disk with --spool-dir")
+  }
 
   /// Sets the time of last change of the spool's file.
   ///

@@ -38,7 +38,10 @@ public final class Spool: Sendable {
     do throws(SystemError) {
       let directoryLock = try directory.lockDirectory()
       let data = try directory.descriptor.openChild("\(id).data", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
-      guard flock(data.raw, LOCK_EX | LOCK_NB) == 0 else { throw SystemError("flock", errno) }
+      do throws(SystemError) { try data.lock() } catch {
+        directory.remove("\(id).data")
+        throw error
+      }
       try directoryLock.close()
       return Spool(id: id, data: data, directory: directory)
     } catch {
@@ -47,21 +50,21 @@ public final class Spool: Sendable {
     }
   }
 
-  /// Opens a complete spool and locks it; returns nil if there is none of this ID.
+  /// Opens a complete spool and locks it; returns nil if there is none of this ID, or none any more.
   ///
-  /// - Throws: `spool` if another process is using it, or it can't be opened.
+  /// - Throws: `spool` if it can't be opened, or, and that passes (`isRetryable`), another process is using it.
   public static func open(_ id: String, in directory: SpoolDirectory) throws(Failure) -> Spool? {
     guard id.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber) }) else { return nil }
     do throws(SystemError) {
       let data = try directory.descriptor.openChild("\(id).data", O_RDWR | O_NOFOLLOW)
-      guard flock(data.raw, LOCK_EX | LOCK_NB) == 0 else {
-        throw SystemError("flock", errno)
-      }
+      try data.lock()
+      // Whoever had the lock until now may have sent the object and removed it, or moved it to its place.
+      guard try directory.descriptor.holds(data, as: "\(id).data") else { return nil }
       return Spool(id: id, data: data, directory: directory)
     } catch {
       switch error.code {
       case ENOENT: return nil
-      case EWOULDBLOCK: throw Failure(.spool, "the spool \(id) is in use by another sluice", hint: "wait for it to end")
+      case EWOULDBLOCK: throw Failure(.spool, "the spool \(id) is in use by another sluice", hint: "wait for it to end", retryable: true)
       default: throw Failure(.spool, "cannot open the spool \(id) in \(directory.path): \(error.words)")
       }
     }
@@ -114,6 +117,7 @@ public final class Spool: Sendable {
         throw SystemError("rename", errno)
       }
     } catch {
+      directory.remove("\(id).json.new")
       throw Failure(.spool, "cannot write the job of the spool \(id) in \(directory.path): \(error.words)")
     }
   }

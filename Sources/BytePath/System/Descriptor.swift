@@ -99,6 +99,24 @@ public final class Descriptor: Sendable {
     guard futimens(raw, [time, time]) == 0 else { throw SystemError("futimens", errno) }
   }
 
+  /// Locks the file for this process alone, without waiting for others. The lock ends with the descriptor.
+  ///
+  /// - Throws: `EWOULDBLOCK` if another one has it.
+  public func lock() throws(SystemError) {
+    _ = try repeating("flock") { () -> Int in Int(flock(raw, LOCK_EX | LOCK_NB)) }
+  }
+
+  /// True if `name` in the directory that this descriptor is still names `file`.
+  public func holds(_ file: Descriptor, as name: String) throws(SystemError) -> Bool {
+    let status = try file.status()
+    var named = stat()
+    guard fstatat(raw, name, &named, AT_SYMLINK_NOFOLLOW) == 0 else {
+      guard errno == ENOENT else { throw SystemError("fstatat", errno) }
+      return false
+    }
+    return named.st_dev == status.st_dev && named.st_ino == status.st_ino
+  }
+
   /// Brings the file's bytes to the disk. Blocks.
   public func synchronize() throws(SystemError) {
     _ = try repeating("fsync") { () -> Int in Int(fsync(raw)) }

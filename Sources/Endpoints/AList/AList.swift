@@ -6,7 +6,8 @@ public import BytePath
 /// The server's put is not whole or absent by itself; `AListPublication` makes it so where it can.
 public struct AList: BuiltInEndpoint {
   public static let kind = EndpointKind(
-    name: "alist", schemes: [("alist+http", false), ("alist+https", true), ("alist", true)], options: ["as-task", "wait", "direct"],
+    name: "alist", schemes: [("alist+http", false), ("alist+https", true), ("alist", true)],
+    options: ["as-task", "wait", "direct", "chunked"],
     tokenVariable: "ALIST_TOKEN")
 
   private let api: AListAPI
@@ -40,6 +41,11 @@ public struct AList: BuiltInEndpoint {
     return "/" + segments.joined(separator: "/")
   }
 
+  public func checkOptions(_ options: [String: String]) throws(Failure) {
+    guard let size = options["chunked"], !size.isEmpty else { return }
+    guard let bytes = SizeText.bytes(size), bytes >= 1 << 20 else { throw Failure(.usage, "-o chunked takes a size from 1M on, or none") }
+  }
+
   public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
     let user = try await api.user()
     if attributes.has("as-task"), user.isGuest {
@@ -58,6 +64,10 @@ public struct AList: BuiltInEndpoint {
   /// Those that the drive behind the path takes a file by.
   public func wantedHashes(for path: String) async -> Set<HashAlgorithm> {
     await Set(AListDrive.hashesThatHelp((try? api.provider(of: AList.parent(of: path))) ?? nil))
+  }
+
+  public func abandon(_ upload: Upload) async throws(Failure) {
+    try await AListMemory(checkpoint: upload.checkpoint, path: upload.path).discard(length: upload.payload.length, with: api)
   }
 
   public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {

@@ -34,6 +34,8 @@ final class AListAPI: Sendable {
     var provider: (folder: String, name: String?)?
     /// By folder: whether renames are allowed there.
     var mayRename: [String: Bool] = [:]
+    /// In bytes; 0 if there are no sessions.
+    var largestChunk: Int64?
     /// Names that were free when a put to them began: what is there later may be what a connection that broke left of it.
     var begun: Set<String> = []
     /// The server's upload tasks of a name, by their IDs, before the first put to it.
@@ -172,6 +174,19 @@ final class AListAPI: Sendable {
   /// Makes the server look at a folder anew: both servers may answer from a cache that holds the declared size or the old object.
   func refresh(_ folder: String) async throws(Failure) {
     _ = try await call("/api/fs/list", ["path": folder], refreshing: true)
+  }
+
+  /// The largest chunk of a session in bytes; nil if the server has no sessions (`multipart_*` of the public settings, which are texts).
+  func largestChunk() async throws(Failure) -> Int64? {
+    if let known = session.withLock({ $0.largestChunk }) { return known == 0 ? nil : known }
+    let reply = try await reply(to: HTTPRequest(method: .get, url: url("/api/public/settings")))
+    var bytes: Int64 = 0
+    if reply.code == 200, reply.data?["multipart_enabled"]?.string == "true" {
+      let mebibytes = reply.data?["multipart_chunk_size"]?.string.flatMap { Int64($0) } ?? 10
+      bytes = min(max(mebibytes, 1), 1024) << 20
+    }
+    session.withLock { $0.largestChunk = bytes }
+    return bytes == 0 ? nil : bytes
   }
 
   /// Asks whether the object at `path` is the payload, as far as the server tells: by size, and by hash where it has one.

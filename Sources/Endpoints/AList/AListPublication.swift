@@ -6,11 +6,6 @@ import BytePath
 /// The checkpoint has the temporary name, so that a later attempt, also one of another run, removes what is left of this one, or does the
 /// rename alone if that was all that was missing.
 struct AListPublication {
-  /// How far the object with the temporary name is.
-  private enum Stage: String {
-    case sending, renaming
-  }
-
   let put: AListPut
   /// Whether there is an object that is replaced.
   let replaces: Bool
@@ -19,6 +14,7 @@ struct AListPublication {
   private var upload: Upload { put.upload }
   private var path: String { put.upload.path }
   private var folder: String { AList.parent(of: path) }
+  private var memory: AListMemory { AListMemory(checkpoint: upload.checkpoint, path: path) }
 
   /// Asks whether the drive needs it and the server allows it.
   func isPossible() async throws(Failure) -> Bool {
@@ -28,35 +24,45 @@ struct AListPublication {
   }
 
   func receipt() async throws(Failure) -> Receipt {
-    if let receipt = try await receiptOfEarlierAttempt() { return receipt }
-    let temporary = temporaryName(beside: path)
-    remember(temporary, .sending)
+    if let receipt = try await receiptOfRename() { return receipt }
+    let session = sessionName
+    if session == nil { try await removeRest() }
+    let temporary = session ?? temporaryName(beside: path)
+    if session == nil { memory.note(.sending, temporary) }
     do throws(Failure) {
-      let reply = try await put.send(to: temporary, isGuarded: true)
+      // A session of ours may have made the file already.
+      let receipt = try await put.transfer(to: temporary, isGuarded: session == nil)
       _ = try await api.compare(temporary, with: upload.payload)
       try await publish(temporary)
-      return Receipt(httpStatus: reply.answer.status, response: reply.answer.report)
+      return receipt
     } catch {
       throw await cleared(temporary, error)
     }
   }
 
-  /// What an attempt before this one left: its object, if that is whole, is renamed now; otherwise it is removed.
-  private func receiptOfEarlierAttempt() async throws(Failure) -> Receipt? {
-    guard let (temporary, stage) = remembered else { return nil }
-    if let entry = try await refreshedEntry(temporary) {
-      if entry.size == upload.payload.length, !entry.isFolder, stage == .renaming {
-        try await publish(temporary)
-        return Receipt()
-      }
-      try await api.remove(temporary)
-    } else if stage == .renaming, try await api.entry(path)?.size == upload.payload.length {
-      // Nothing but the rename takes it away: only the answer was lost.
-      upload.checkpoint.set(nil)
+  /// The temporary name of a session that an attempt before this one began.
+  private var sessionName: String? {
+    guard let noted = memory.noted, noted.stage == .chunking || noted.stage == .completing else { return nil }
+    return noted.name == path ? nil : noted.name
+  }
+
+  /// What an attempt before this one left, if that is whole and only lacks its name, or has it already.
+  private func receiptOfRename() async throws(Failure) -> Receipt? {
+    guard let noted = memory.noted, noted.stage == .renaming else { return nil }
+    if let entry = try await refreshedEntry(noted.name) {
+      guard entry.size == upload.payload.length, !entry.isFolder else { return nil }
+      try await publish(noted.name)
       return Receipt()
     }
-    upload.checkpoint.set(nil)
-    return nil
+    // Nothing but the rename takes it away: only the answer was lost.
+    guard try await api.entry(path)?.size == upload.payload.length else { return nil }
+    memory.clear()
+    return Receipt()
+  }
+
+  private func removeRest() async throws(Failure) {
+    if let noted = memory.noted, noted.name != path, try await refreshedEntry(noted.name) != nil { try await api.remove(noted.name) }
+    memory.clear()
   }
 
   private func refreshedEntry(_ name: String) async throws(Failure) -> AListEntry? {
@@ -66,10 +72,10 @@ struct AListPublication {
 
   /// Gives the object its name.
   private func publish(_ temporary: String) async throws(Failure) {
-    remember(temporary, .renaming)
+    memory.note(.renaming, temporary)
     let renamesOver = AListDrive.renamesOver(try await api.provider(of: folder))
     if replaces, !renamesOver { try await replace(with: temporary) } else { try await rename(temporary, to: path, overwriting: replaces) }
-    upload.checkpoint.set(nil)
+    memory.clear()
   }
 
   /// For drives that do not rename onto an object: the old one is moved aside first, and back if that was in vain.
@@ -99,50 +105,19 @@ struct AListPublication {
     try AListCode.check(reply, new)
   }
 
-  /// Removes what is left of a failed attempt, or says where it is. An object that only lacks its name is kept for the next attempt.
+  /// Removes what is left of a failed attempt, or says where it is. An object that only lacks its name is kept for the next attempt, and so is
+  /// one whose session may go on.
   private func cleared(_ temporary: String, _ failure: Failure) async -> Failure {
     var failure = failure
-    let isWhole = remembered?.stage == .renaming
-    if !(isWhole && failure.isRetryable), await isRemoved(temporary) {
-      upload.checkpoint.set(nil)
+    let stage = memory.noted?.stage
+    let mayGoOn = failure.isRetryable || failure.kind == .interrupted
+    let isKept = stage == .renaming ? failure.isRetryable : stage != .sending && mayGoOn
+    if !isKept, await cleaningUp({ [api] () throws(Failure) in try await api.remove(temporary) }) == nil {
+      memory.clear()
       return failure
     }
-    let rest = "\(isWhole ? "the whole object" : "what is left of the upload") is at \(temporary)"
+    let rest = "\(stage == .renaming ? "the whole object" : "what is left of the upload") is at \(temporary)"
     failure.hint = failure.hint.map { "\($0); \(rest)" } ?? rest
     return failure
-  }
-
-  /// Also when the run was interrupted, and then not for long.
-  private func isRemoved(_ temporary: String) async -> Bool {
-    let limit = Duration.milliseconds(Task.isCancelled ? 700 : 10_000)
-    let (api, begun) = (api, ContinuousClock.now)
-    let removal = Task.detached { () -> Bool in
-      do throws(Failure) {
-        try await api.remove(temporary)
-        return true
-      } catch {
-        return false
-      }
-    }
-    let timer = Task.detached {
-      try await Task.sleep(until: begun + limit)
-      removal.cancel()
-    }
-    defer { timer.cancel() }
-    return await removal.value
-  }
-
-  private func remember(_ temporary: String, _ stage: Stage) {
-    upload.checkpoint.set("\(stage.rawValue) \(temporary)")
-  }
-
-  private var remembered: (temporary: String, stage: Stage)? {
-    guard let words = upload.checkpoint.text?.split(separator: " ", maxSplits: 1), words.count == 2 else { return nil }
-    let temporary = String(words[1])
-    // A job that somebody has changed must not make us remove anything else.
-    guard let stage = Stage(rawValue: String(words[0])), AList.parent(of: temporary) == folder,
-      AList.name(of: temporary).contains(".sluice-")
-    else { return nil }
-    return (temporary, stage)
   }
 }

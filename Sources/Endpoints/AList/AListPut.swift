@@ -39,8 +39,9 @@ struct AListPut {
 
   private func putDirectly(isGuarded: Bool) async throws(Failure) -> Receipt {
     do throws(Failure) {
-      let reply = try await send(to: path, isGuarded: isGuarded)
-      return Receipt(httpStatus: reply.answer.status, response: reply.answer.report)
+      let receipt = try await transfer(to: path, isGuarded: isGuarded)
+      upload.checkpoint.set(nil)
+      return receipt
     } catch {
       throw withWarningOfRest(error)
     }
@@ -61,17 +62,47 @@ struct AListPut {
     return receipt
   }
 
-  /// Sends the whole object to `name`.
+  /// Brings the whole object to `name`, in chunks or in one piece.
   ///
   /// - Parameter isGuarded: whether the server is to refuse if something is there.
-  func send(to name: String, isGuarded: Bool, asTask: Bool = false) async throws(Failure) -> AListReply {
+  func transfer(to name: String, isGuarded: Bool) async throws(Failure) -> Receipt {
+    if wantsSession, let receipt = try await session(for: name, isGuarded: isGuarded).receipt() { return receipt }
+    let reply = try await send(to: name, isGuarded: isGuarded)
+    return Receipt(httpStatus: reply.answer.status, response: reply.answer.report)
+  }
+
+  private var wantsSession: Bool {
+    upload.payload.length > 0 && (attributes.has("chunked") || upload.payload.length >= AListSession.largeSize)
+  }
+
+  private func session(for name: String, isGuarded: Bool) async throws(Failure) -> AListSession {
+    var headers = try await headers(for: name, isGuarded: isGuarded, hashes: [.sha256])
+    // By it the server knows its own session again (internal/multipart/session.go, Init).
+    headers.append((HashAlgorithm.sha256.headerName, try await upload.payload.digest(.sha256)))
+    let chunkSize = attributes.options["chunked"].flatMap { SizeText.bytes($0) }
+    return AListSession(api: api, upload: upload, name: name, headers: headers, chunkSize: chunkSize)
+  }
+
+  private func headers(
+    for name: String, isGuarded: Bool, hashes excluded: Set<HashAlgorithm> = []
+  ) async throws(Failure) -> [(name: String, value: String)] {
     // The server puts the header through Go's `url.PathUnescape` once.
     var headers: [(name: String, value: String)] = [("File-Path", URLText.encoded(name))]
     if let type = attributes.contentType { headers.append(("Content-Type", type)) }
     if let modified = attributes.modified { headers.append(("Last-Modified", String(modified))) }
     if isGuarded { headers.append(("Overwrite", "false")) }
+    guard upload.payload.length > 0 else { return headers }
+    // Hash headers spare some drives the second way of the bytes, from the server to the drive: those that can take a file by its hash. The
+    // server itself checks none, so they are sent where such a drive is alone.
+    for algorithm in AListDrive.hashesThatHelp(try await api.provider(of: AList.parent(of: path))) where !excluded.contains(algorithm) {
+      headers.append((algorithm.headerName, try await upload.payload.digest(algorithm)))
+    }
+    return headers
+  }
+
+  private func send(to name: String, isGuarded: Bool, asTask: Bool = false) async throws(Failure) -> AListReply {
+    var headers = try await headers(for: name, isGuarded: isGuarded)
     if asTask { headers.append(("As-Task", "true")) }
-    headers += try await hashHeaders()
     let body = HTTPBody(payload: upload.payload, meter: upload.meter)
     let request = HTTPRequest(method: .put, url: api.url("/api/fs/put"), headers: headers, body: body, isUpload: true)
     let reply = try await api.reply(to: request)
@@ -80,17 +111,6 @@ struct AListPut {
       throw reply.answer.withEvidence(Failure(.protocol, "\(api.origin) reports success before it had the whole object", retryable: true))
     }
     return reply
-  }
-
-  /// Hash headers spare some drives the second way of the bytes, from the server to the drive: those that can take a file by its hash. The
-  /// server itself checks none, so they are sent where such a drive is alone.
-  private func hashHeaders() async throws(Failure) -> [(name: String, value: String)] {
-    guard upload.payload.length > 0 else { return [] }
-    var headers: [(name: String, value: String)] = []
-    for algorithm in AListDrive.hashesThatHelp(try await api.provider(of: AList.parent(of: path))) {
-      headers.append((algorithm.headerName, try await upload.payload.digest(algorithm)))
-    }
-    return headers
   }
 
   /// Local storage writes to the final name at once, and drives that cannot overwrite move the old object aside (internal/op/fs.go).

@@ -7,11 +7,16 @@ import Synchronization
 struct HTTPBody: Sendable {
   var prefix: [UInt8] = []
   var payload: Payload?
+  /// Which bytes of the payload; nil for all.
+  var part: Range<Int64>?
   var suffix: [UInt8] = []
   var meter: Meter?
 
+  /// The payload's bytes that are sent.
+  var range: Range<Int64> { part ?? 0..<(payload?.length ?? 0) }
+
   /// Bytes in all.
-  var length: Int64 { Int64(prefix.count) + (payload?.length ?? 0) + Int64(suffix.count) }
+  var length: Int64 { Int64(prefix.count + range.count + suffix.count) }
 }
 
 /// Hands a body to a connection, some pieces ahead of what that has taken.
@@ -45,10 +50,11 @@ struct HTTPBodySender {
   mutating func send() async throws {
     if !body.prefix.isEmpty { try await hand(over: .byteBuffer(ByteBuffer(bytes: body.prefix))) }
     if let payload = body.payload {
-      var offset: Int64 = 0
-      while offset < payload.length {
+      let end = body.range.upperBound
+      var offset = body.range.lowerBound
+      while offset < end {
         let largest = pace?.pieceSize ?? (file == nil ? 256 << 10 : 4 << 20)
-        let size = Int(min(payload.length - offset, Int64(min(largest, window.pieceSize))))
+        let size = Int(min(end - offset, Int64(min(largest, window.pieceSize))))
         if let delay = pace?.delay(of: size) { try await Task.sleep(for: delay) }
         let piece = try piece(of: payload, at: offset, size)
         offset += Int64(size)

@@ -105,7 +105,7 @@ final class AnswerCollector: HTTPClientResponseDelegate {
 
   func didSendRequestPart(task: HTTPClient.Task<Void>, _ part: IOData) {
     let bytes = window.taken(part.readableBytes)
-    request.body.meter?.setSent(max(0, min(bytes - Int64(request.body.prefix.count), request.body.payload?.length ?? 0)))
+    request.body.meter?.setSent(max(0, min(bytes - Int64(request.body.prefix.count), Int64(request.body.range.count))))
     if bytes == request.body.length { exchange.sentAll() } else { exchange.moved() }
   }
 

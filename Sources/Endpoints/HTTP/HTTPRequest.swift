@@ -5,6 +5,7 @@ struct HTTPRequest: Sendable {
     case head = "HEAD"
     case post = "POST"
     case put = "PUT"
+    case delete = "DELETE"
   }
 
   var method: Method
@@ -17,6 +18,10 @@ struct HTTPRequest: Sendable {
   var isUpload = false
   /// Whether the server may let it wait at the door, before it reads the body, as long as it may let an answer wait.
   var mayQueue = false
+  /// Whether it may be sent again as it is to where a redirect leads: not if its signature is for the first address alone.
+  var followsRedirects = true
+  /// With how many other requests, itself included, it shares the rate that uploads are limited to.
+  var rateShare = 1
 
   /// A body of JSON.
   mutating func setJSON(_ text: String) {

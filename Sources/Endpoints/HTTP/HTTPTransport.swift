@@ -26,8 +26,9 @@ final class HTTPTransport: Sendable {
   /// Scheme, host and port that credentials are for.
   private let origin: String
 
+  /// - Parameter connections: how many there may be at a time; further requests wait for one.
   /// - Throws: `config` if the proxy of the environment or the certificate file can't be used.
-  init(for base: BaseURL, _ context: EndpointContext) throws(Failure) {
+  init(for base: BaseURL, _ context: EndpointContext, connections: Int = 8) throws(Failure) {
     let settings = context.http
     self.settings = settings
     detail = context.detail
@@ -39,6 +40,7 @@ final class HTTPTransport: Sendable {
     configuration.connectionPool.idleTimeout = .seconds(4)
     // Retrying is `Retry`'s business; the pool would hide a refused connection for the whole connect time-out.
     configuration.connectionPool.retryConnectionEstablishment = false
+    configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
     plainProxy = try HTTPTransport.useProxy(for: base, &configuration)
     if base.isSecure {
       if settings.isInsecure { context.warn("the certificate of \(base.host) is not verified (--insecure)") }
@@ -116,6 +118,7 @@ final class HTTPTransport: Sendable {
   /// The request to make instead, if the answer redirects and the redirect may be followed. 301, 302 and 303 turn other methods into GET in
   /// many clients, so only a GET follows them; 307 and 308 keep method and body (RFC 9110, 15.4).
   private func redirected(_ request: HTTPRequest, by answer: HTTPAnswer) -> HTTPRequest? {
+    guard request.followsRedirects else { return nil }
     let keepsMethod = answer.status == 307 || answer.status == 308
     guard keepsMethod || (request.method == .get && (301...303).contains(answer.status)) else { return nil }
     guard let location = answer.headers["location"], let target = RedirectTarget(location, from: request.url) else { return nil }
@@ -246,7 +249,7 @@ final class HTTPTransport: Sendable {
     guard request.body.length > 0 else { return message }
     let eventLoop = HTTPTransport.eventLoop.any()
     let file = request.url.hasPrefix("http:") ? try request.body.payload.map { try fileHandle(of: $0) } : nil
-    let rateLimit = request.isUpload ? settings.rateLimit : nil
+    let rateLimit = request.isUpload ? settings.rateLimit.map { max($0 / Int64(request.rateShare), 1) } : nil
     message.body = .stream(contentLength: request.body.length) { writer in
       eventLoop.makeFutureWithTask {
         var sender = HTTPBodySender(request.body, file: file, rateLimit: rateLimit, window, to: writer)

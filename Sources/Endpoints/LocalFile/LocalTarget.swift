@@ -55,9 +55,13 @@ struct LocalTarget: Sendable {
 
   /// Returns false if the spool can't be moved there, and a copy is needed.
   private func move(_ spool: Spool, _ payload: Payload, _ attributes: Attributes) throws(Failure) -> Bool {
+    do throws(SystemError) { try payload.synchronize() } catch {
+      // The system forgets what it could not write once it has said so: what a copy would read may not be what was written.
+      if [EIO, ENOSPC, EDQUOT].contains(error.code) { throw payload.unsynchronized(error) }
+      return false
+    }
     do throws(SystemError) {
       if let modified = attributes.modified { try payload.setModified(modified) }
-      try payload.synchronize()
       var mode = existingMode
       if mode == nil { mode = try newFileMode() }
       try spool.move(to: path, mode: mode ?? 0o600, replacing: attributes.existing == .overwrite)

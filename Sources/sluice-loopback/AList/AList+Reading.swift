@@ -87,7 +87,7 @@ extension AList {
     return parent.isDirectory ? "object not found" : "failed get parent list: not a folder"
   }
 
-  private func hashes(_ path: String) -> [(String, JSON)] {
+  func hashes(_ path: String) -> [(String, JSON)] {
     var md5 = Insecure.MD5()
     var sha1 = Insecure.SHA1()
     var sha256 = SHA256()

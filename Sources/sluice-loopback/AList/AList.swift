@@ -9,6 +9,7 @@ struct AList: Sendable {
   let rights: AListRights
   let accounts: AListAccounts
   let tasks: AListTasks
+  let sessions = AListSessions()
   let stale: StaleFacts
   let origin = Origin()
 
@@ -47,7 +48,9 @@ struct AList: Sendable {
     case ("POST", "/api/fs/rename"): return try await rename(exchange)
     case ("POST", "/api/fs/move"): return try await move(exchange)
     case ("POST", "/api/fs/remove"): return try await remove(exchange)
-    default: return try await taskAnswer(exchange) ?? unknown(exchange)
+    default:
+      if let answer = try await multipartAnswer(exchange) { return answer }
+      return try await taskAnswer(exchange) ?? unknown(exchange)
     }
   }
 
@@ -64,7 +67,7 @@ struct AList: Sendable {
     var members: [(String, JSON)] = [
       ("announcement", .string("sluice-loopback: a test server")), ("default_page_size", .string(isOpenList ? "30" : "50")),
     ]
-    if isOpenList { members += [("multipart_chunk_size", .string("10")), ("multipart_enabled", .string("false"))] }
+    if isOpenList { members += [("multipart_chunk_size", .string("10")), ("multipart_enabled", .string("\(behaviour.multipart)"))] }
     return .object(members + [("site_title", .string("sluice-loopback")), ("version", .string(version))])
   }
 

@@ -61,6 +61,12 @@ struct Folder: Sendable {
     try Self.move(real(old), real(new))
   }
 
+  /// Makes a second name for a file, in the place of what was there.
+  func link(_ old: String, to new: String) throws(FileError) {
+    try remove(new)
+    guard systemLink(real(old), real(new)) == 0 else { throw FileError("link", real(new)) }
+  }
+
   /// Renames by real paths: from `incoming/` to where it belongs.
   static func move(_ old: String, _ new: String) throws(FileError) {
     guard systemRename(old, new) == 0 else { throw FileError("rename", old + " " + new) }

@@ -24,3 +24,7 @@ func systemRename(_ old: String, _ new: String) -> CInt {
 func endProcess(_ status: CInt) -> Never {
   exit(status)
 }
+
+func systemLink(_ old: String, _ new: String) -> CInt {
+  link(old, new)
+}

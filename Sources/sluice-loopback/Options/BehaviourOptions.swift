@@ -16,6 +16,12 @@ struct BehaviourOptions: ParsableArguments, Sendable {
   @Flag(help: "AList's fs/get reports md5, sha1 and sha256.")
   var hashes = false
 
+  @Flag(help: "OpenList offers chunked uploads.")
+  var multipart = false
+
+  @Flag(help: "OpenList's chunked uploads need no chunk if a file of the folder /known has the hash.")
+  var knownByHash = false
+
   @Option(help: ArgumentHelp("An upload task of AList runs so long.", valueName: "ms"))
   var taskDelay = 0
 

@@ -43,8 +43,19 @@ struct HeldSelection: ParsableArguments {
     return (here + elsewhere).sorted { $0.1 < $1.1 }
   }
 
-  static func missing(_ id: String) -> Failure {
-    Failure(.usage, "there is no held spool \(id)", hint: "sluice held lists them")
+  /// Opens one of them. Of all there are, one that another process is sending, or has sent since they were listed, is left to it: nil.
+  ///
+  /// - Throws: `usage` if there is none of this ID, `spool` if it is in use or can't be opened.
+  func spool(_ id: String, in directory: SpoolDirectory, _ messages: Messages) throws(Failure) -> Spool? {
+    do throws(Failure) {
+      if let spool = try Spool.open(id, in: directory) { return spool }
+    } catch {
+      guard all, error.isRetryable else { throw error }
+      messages.note("\(error.message), and is left to it")
+      return nil
+    }
+    guard all else { throw Failure(.usage, "there is no held spool \(id)", hint: "sluice held lists them") }
+    return nil
   }
 }
 
@@ -108,7 +119,7 @@ struct HeldDrop: RunnableCommand {
     do throws(Failure) {
       for (directory, id) in try selection.open() {
         do throws(Failure) {
-          guard let spool = try Spool.open(id, in: directory) else { throw HeldSelection.missing(id) }
+          guard let spool = try selection.spool(id, in: directory, console.messages) else { continue }
           guard confirms(id, try? HeldJob(reading: spool)) else { continue }
           if directory.isTransient, let index = try? SpoolPlace.index.get() { index.forget(id) }
           spool.remove()

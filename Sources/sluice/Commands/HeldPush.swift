@@ -24,7 +24,7 @@ struct HeldPush: RunnableCommand {
       let report = try Report(path: transfer.result, console.messages)
       for (directory, id) in selected where !Task.isCancelled {
         do throws(Failure) {
-          guard let spool = try Spool.open(id, in: directory) else { throw HeldSelection.missing(id) }
+          guard let spool = try selection.spool(id, in: directory, console.messages) else { continue }
           let ended = try await push(spool, report, console)
           if status == 0 { status = ended }
         } catch {
@@ -45,7 +45,7 @@ struct HeldPush: RunnableCommand {
     let waiting = job.destinations.indices.filter { !job.destinations[$0].isDone }
     let opened = try Opening(options: transfer, settings: try transfer.httpSettings(), messages: console.messages)
       .open(waiting.map { job.destinations[$0].text }, for: .object)
-    let holding = try Holding(spool, job, holds: true, console.messages)
+    let holding = Holding(resuming: spool, job, console.messages)
     var outcomes: [Outcome] = []
     var targets: [(index: Int, target: Target)] = []
     for (index, result) in zip(waiting, opened) {

@@ -65,7 +65,8 @@ struct ConfigFile {
   func keys(of name: String) -> [String: String]? {
     var keys = remotes[name] ?? [:]
     let prefix = "SLUICE_REMOTE_\(ConfigFile.variableName(name))_"
-    for key in Set(RemoteKey.allCases.map(\.rawValue)).union(keys.keys) {
+    let general = RemoteKey.allCases.map(\.rawValue) + builtInEndpoints.flatMap { $0.kind.remoteKeys }
+    for key in Set(general).union(keys.keys) {
       if let value = ConfigFile.variable(prefix + ConfigFile.variableName(key)) { keys[key] = value }
     }
     return keys.isEmpty ? nil : keys

@@ -72,6 +72,7 @@ struct Opening {
     let messages = messages
     let endpoint = try place.open(
       place.remote, EndpointContext(http: settings, warn: { messages.warning($0) }, detail: { messages.detail($0) }))
+    try endpoint.checkOptions(place.defaults.merging(options.optionValues) { $1 })
     let path = try purpose == .object ? endpoint.objectPath(pathText) : endpoint.directoryPath(pathText)
     return Target(text: text, endpoint: endpoint, path: path, defaults: place.defaults)
   }

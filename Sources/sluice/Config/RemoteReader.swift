@@ -22,12 +22,15 @@ struct RemoteReader {
         .config, "the remote \(name) has the unknown type \(typeName), and there is no plugin sluice-endpoint-\(typeName) on PATH",
         hint: "there are: \(known)")
     }
-    guard let url = self[.url] else { throw Failure(.config, "the remote \(name) has no url") }
-    let options = type.kind.options
-    if let unknown = keys.keys.filter({ RemoteKey(rawValue: $0) == nil && !options.contains($0) }).min() {
+    let url = self[.url]
+    guard url != nil || !type.kind.hasServerInURL else { throw Failure(.config, "the remote \(name) has no url") }
+    let (options, further) = (type.kind.options, type.kind.remoteKeys)
+    if let unknown = keys.keys.filter({ RemoteKey(rawValue: $0) == nil && !options.contains($0) && !further.contains($0) }).min() {
       throw Failure(.config, "the remote \(name) has the unknown key \(unknown)")
     }
-    return Place(type: type, remote: try remote(BaseURL(url)), defaults: keys.filter { options.contains($0.key) })
+    var remote = try remote(try url.map { (url) throws(Failure) in try BaseURL(url) })
+    remote.settings = keys.filter { further.contains($0.key) }
+    return Place(type: type, remote: remote, defaults: keys.filter { options.contains($0.key) })
   }
 
   /// All keys are the plugin's to understand; only the secrets are fetched for it.

@@ -69,7 +69,8 @@ struct Deliver: Sendable {
     var attributes = attributes
     attributes.options = target.defaults.merging(attributes.options) { $1 }
     let retry = Retry(target: target, policy: retries, verifies: verifies, messages: messages)
-    let (result, attempts) = await retry.put(Upload(payload, to: target.path, attributes, meter, checkpoint))
+    let upload = Upload(payload, to: target.path, attributes, meter, checkpoint)
+    let (result, attempts) = await retry.put(upload)
     outcome.attempts = attempts
     switch result {
     case .success(let success):
@@ -78,6 +79,15 @@ struct Deliver: Sendable {
       outcome.uploadTime = success.uploadTime
     case .failure(let failure):
       outcome.failure = failure
+      await abandon(upload, to: target, failure)
     }
+  }
+
+  /// Lets go of what has arrived of an upload, unless a held spool may go on with it. That is done even when the run was interrupted.
+  private func abandon(_ upload: Upload, to target: Target, _ failure: Failure) async {
+    let isFinal = [.rejected, .exists, .input, .usage].contains(failure.kind)
+    guard upload.checkpoint.text != nil, isFinal || !upload.checkpoint.isKept else { return }
+    let failure = await cleaningUp { () throws(Failure) in try await target.endpoint.abandon(upload) }
+    if let failure { messages.warning("\(target.text): what has arrived of the object could not be removed: \(failure.message)") }
   }
 }

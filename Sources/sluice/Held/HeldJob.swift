@@ -24,6 +24,8 @@ struct HeldJob: Codable, Sendable, Equatable {
   var sha256: String
   var attributes: Attributes
   var verifies: Bool
+  /// The IDs of spools that must be sent before this one.
+  var after: [String]?
 
   /// True if every destination has the object.
   var isDone: Bool { destinations.allSatisfy(\.isDone) }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import BytePath
 import FoundationEssentials
 
 /// A number of bytes: `512`, `10k`, `1.5M`, `2GiB`. All units are powers of 1024.
@@ -6,13 +7,8 @@ struct Size: ExpressibleByArgument, Sendable {
   let bytes: Int64
 
   init?(argument: String) {
-    let number = argument.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
-    guard let value = Double(number), value.isFinite, number.first != "." else { return nil }
-    let unit = argument[number.endIndex...].lowercased()
-    guard let power = ["", "k", "m", "g", "t"].firstIndex(where: { unit == $0 || (!$0.isEmpty && unit == "\($0)ib") }) else { return nil }
-    let bytes = value * Double(1 << (10 * power))
-    guard bytes < 9e18 else { return nil }
-    self.bytes = Int64(bytes)
+    guard let bytes = SizeText.bytes(argument) else { return nil }
+    self.bytes = bytes
   }
 }
 

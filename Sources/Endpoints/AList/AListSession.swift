@@ -1,0 +1,224 @@
+import BytePath
+
+/// An upload in chunks: OpenList's `/api/fs/multipart`, 4.2.5 and later (server/handles/multipart.go, internal/multipart). A connection that
+/// breaks costs the chunks that it had in hand, a drive that takes a file by its hash may need none, and no request is larger than a chunk.
+struct AListSession {
+  /// From this size on objects go in chunks by themselves: proxies in the field cap requests at 100 MB.
+  static let largeSize: Int64 = 100 << 20
+  /// Chunks on their way at a time. The server takes eight beyond the first that it lacks (internal/multipart/window.go).
+  private static let inFlight = 3
+  private static let window = 8
+
+  let api: AListAPI
+  let upload: Upload
+  /// Where the object goes.
+  let name: String
+  /// Those of a put: of the object and of what to do with one that is there.
+  let headers: [(name: String, value: String)]
+  /// The size of the chunks that the user wants, in bytes; nil for the server's own.
+  let chunkSize: Int64?
+
+  private var memory: AListMemory { AListMemory(checkpoint: upload.checkpoint, path: upload.path) }
+
+  /// What the server says of a session.
+  private struct Snapshot {
+    var id: String
+    var state: String
+    var chunkSize: Int64
+    var chunks: Int
+    var received: [ClosedRange<Int>]
+    var progress: Double?
+    var isResumed: Bool
+
+    init?(_ data: JSONValue?) {
+      guard let data, let id = data["upload_id"]?.string, let state = data["state"]?.string, let size = data["chunk_size"]?.integer,
+        size > 0,
+        let chunks = data["total_chunks"]?.integer, (0...1_000_000).contains(chunks)
+      else { return nil }
+      self.id = id
+      self.state = state
+      chunkSize = size
+      self.chunks = Int(chunks)
+      received = (data["received"]?.array ?? []).compactMap { pair in
+        guard let ends = pair.array?.compactMap(\.integer), ends.count == 2, 0 <= ends[0], ends[0] <= ends[1], ends[1] < chunks else {
+          return nil
+        }
+        return Int(ends[0])...Int(ends[1])
+      }
+      progress = data["storage_progress"]?.number
+      isResumed = data["resumed"]?.bool ?? false
+    }
+
+    var isCompleted: Bool { state == "completed" }
+    var missing: [Int] { (0..<chunks).filter { index in !received.contains { $0.contains(index) } } }
+  }
+
+  /// Nil if the server has no sessions for this, so that an ordinary put must do.
+  func receipt() async throws(Failure) -> Receipt? {
+    if let receipt = try await receiptOfLostAnswer() { return receipt }
+    guard let (reply, snapshot) = try await begin() else { return nil }
+    memory.note(.chunking, name)
+    do throws(Failure) {
+      if snapshot.isCompleted {
+        upload.meter.setSent(upload.payload.length)
+        return Receipt(httpStatus: reply.answer.status, response: reply.answer.report)
+      }
+      if let last = try await sendMissing(of: snapshot) {
+        return Receipt(httpStatus: last.answer.status, response: last.answer.report)
+      }
+      let end = try await complete(snapshot.id)
+      return Receipt(httpStatus: end.answer.status, response: end.answer.report)
+    } catch {
+      // A session that may go on is left to the next attempt; it ends by itself after half an hour.
+      if !error.isRetryable, error.kind != .interrupted { _ = try? await call("abort", id: snapshot.id) }
+      throw error
+    }
+  }
+
+  /// A session is forgotten when it is complete. If only the answer to that was lost, the object is there.
+  private func receiptOfLostAnswer() async throws(Failure) -> Receipt? {
+    guard let noted = memory.noted, noted.stage == .completing, noted.name == name else { return nil }
+    let status = try await AListSession.status(of: name, length: upload.payload.length, api)
+    guard status.code == 404 else { return nil }
+    do throws(Failure) { _ = try await api.compare(name, with: upload.payload) } catch {
+      if error.kind == .server, error.httpStatus == nil { return nil }
+      throw error
+    }
+    return Receipt()
+  }
+
+  private func begin() async throws(Failure) -> (AListReply, Snapshot)? {
+    guard let largest = try await api.largestChunk() else { return nil }
+    var request = HTTPRequest(method: .post, url: api.url("/api/fs/multipart/init"), headers: headers)
+    request.headers.append(("X-File-Size", String(upload.payload.length)))
+    request.headers.append(("X-Chunk-Size", String(min(max(chunkSize ?? largest, 1 << 20), largest))))
+    let reply = try await api.reply(to: request)
+    // Switched off since it was asked for, or a drive that can't.
+    if reply.code == 405 || (reply.code == 403 && reply.message.contains("disabled")) { return nil }
+    try AListCode.checkPut(reply, upload.path, mayRetryExisting: upload.attributes.existing == .overwrite)
+    guard let snapshot = Snapshot(reply.data) else {
+      throw reply.answer.withEvidence(Failure(.protocol, "\(api.origin) does not say which session it has begun"))
+    }
+    return (reply, snapshot)
+  }
+
+  /// Sends the chunks that the server lacks, in order, some at a time. After a failure those under way are let through, so that what is sent
+  /// again later is little.
+  ///
+  /// - Returns: the answer that says that the object is complete already, if one does.
+  private func sendMissing(of snapshot: Snapshot) async throws(Failure) -> AListReply? {
+    let missing = snapshot.missing
+    let had = upload.payload.length - missing.reduce(0) { $0 + Int64(range(of: $1, snapshot).count) }
+    upload.meter.setSent(had)
+    let result = await withTaskGroup(of: (Int, Result<AListReply, Failure>).self) { group in
+      var rest = missing[...]
+      var running: Set<Int> = []
+      var sent = had
+      var failure: Failure?
+      var completion: AListReply?
+      while true {
+        while failure == nil, completion == nil, running.count < AListSession.inFlight, let index = rest.first,
+          index < (running.min() ?? index) + AListSession.window
+        {
+          rest.removeFirst()
+          running.insert(index)
+          group.addTask { (index, await self.send(index, snapshot)) }
+        }
+        guard let (index, result) = await group.next() else { break }
+        running.remove(index)
+        switch result {
+        case .success(let reply):
+          sent += Int64(range(of: index, snapshot).count)
+          upload.meter.setSent(sent)
+          if Snapshot(reply.data)?.isCompleted == true { completion = reply }
+        case .failure(let error): failure = failure ?? error
+        }
+      }
+      return failure.map { Result<AListReply?, Failure>.failure($0) } ?? .success(completion)
+    }
+    return try result.get()
+  }
+
+  private func range(of index: Int, _ snapshot: Snapshot) -> Range<Int64> {
+    let start = min(Int64(index) * snapshot.chunkSize, upload.payload.length)
+    return start..<min(start + snapshot.chunkSize, upload.payload.length)
+  }
+
+  private func send(_ index: Int, _ snapshot: Snapshot) async -> Result<AListReply, Failure> {
+    var request = HTTPRequest(method: .put, url: api.url("/api/fs/multipart/chunk"), isUpload: true)
+    request.headers = [("X-Upload-Id", snapshot.id), ("X-Chunk-Index", String(index)), ("Content-Type", "application/octet-stream")]
+    request.body = HTTPBody(payload: upload.payload, part: range(of: index, snapshot))
+    do throws(Failure) {
+      // The server lets a chunk wait that is too far ahead, or that an earlier connection still holds.
+      for _ in 0..<30 {
+        let reply = try await api.reply(to: request)
+        guard reply.code == 409 || reply.code == 429 else {
+          try check(reply)
+          return .success(reply)
+        }
+        do { try await Task.sleep(for: .seconds(1)) } catch { throw .interrupted }
+      }
+      throw Failure(.server, "\(api.origin) does not take chunk \(index) of \(upload.path)", retryable: true)
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  /// Waits until the storage has the object. Asking meanwhile tells how far it is, and keeps the session from being taken for a dead one.
+  private func complete(_ id: String) async throws(Failure) -> AListReply {
+    memory.note(.completing, name)
+    let result = await withTaskGroup(of: Result<AListReply, Failure>?.self) { group in
+      group.addTask {
+        do throws(Failure) { return .success(try await self.call("complete", id: id)) } catch {
+          return .failure(error)
+        }
+      }
+      group.addTask {
+        while (try? await Task.sleep(for: .seconds(5))) != nil {
+          let status = HTTPRequest(method: .get, url: api.url("/api/fs/multipart/status?upload_id=\(URLText.encoded(id))"))
+          guard let reply = try? await api.reply(to: status), let progress = Snapshot(reply.data)?.progress else { continue }
+          upload.meter.setServerPercent(Int(min(max(progress, 0), 100)))
+        }
+        return nil
+      }
+      defer { group.cancelAll() }
+      while let ended = await group.next() {
+        if let ended { return ended }
+      }
+      return .failure(.interrupted)
+    }
+    let reply = try result.get()
+    guard Snapshot(reply.data)?.isCompleted == true else {
+      throw reply.answer.withEvidence(Failure(.protocol, "\(api.origin) does not say that \(upload.path) is complete", retryable: true))
+    }
+    return reply
+  }
+
+  private func call(_ name: String, id: String) async throws(Failure) -> AListReply {
+    let reply = try await api.reply(to: AListSession.request(name, id: id, api))
+    try check(reply)
+    return reply
+  }
+
+  /// `complete` or `abort`.
+  static func request(_ name: String, id: String, _ api: AListAPI) -> HTTPRequest {
+    // The end of a large object may take the storage behind the server as long as the answer to an upload.
+    HTTPRequest(method: .post, url: api.url("/api/fs/multipart/\(name)"), headers: [("X-Upload-Id", id)], isUpload: true)
+  }
+
+  /// What the server says of the session for a name; 404 if there is none.
+  static func status(of name: String, length: Int64, _ api: AListAPI) async throws(Failure) -> AListReply {
+    let query = "path=\(URLText.encoded(name))&size=\(length)"
+    return try await api.reply(to: HTTPRequest(method: .get, url: api.url("/api/fs/multipart/status?\(query)")))
+  }
+
+  private func check(_ reply: AListReply) throws(Failure) {
+    guard reply.code != 200 else { return }
+    let words = "\(reply.message) (\(reply.code))"
+    // Sessions live in the server's memory; one that is gone, or whose storage has stumbled, is begun anew.
+    if reply.code == 404 || reply.data?["state"]?.string == "failed_retriable" {
+      throw reply.answer.withEvidence(Failure(.server, "\(api.origin) has lost the session of \(upload.path): \(words)", retryable: true))
+    }
+    try AListCode.check(reply, upload.path)
+  }
+}

@@ -1,0 +1,56 @@
+import BytePath
+
+/// A file such as `~/.aws/config`: `[section]`, `key = value`, and below a key without a value indented ones of its own, which are
+/// read as `key.name` (docs.aws.amazon.com/sdkref/latest/guide/file-format.html).
+struct AWSFile: Sendable, Equatable {
+  private static let sizeLimit = 1 << 20
+
+  private var sections: [String: [String: String]] = [:]
+
+  init(_ text: String) {
+    var section: String?
+    var parent: String?
+    for line in text.split(whereSeparator: \.isNewline) {
+      let isIndented = line.first?.isWhitespace == true
+      let content = trimmed(line)
+      if content.isEmpty || content.hasPrefix("#") || content.hasPrefix(";") { continue }
+      if content.hasPrefix("["), let end = content.firstIndex(of: "]") {
+        let words = content[..<end].dropFirst().split(whereSeparator: \.isWhitespace)
+        section = words.joined(separator: " ")
+        parent = nil
+        if let section, sections[section] == nil { sections[section] = [:] }
+        continue
+      }
+      guard let section, let equals = content.firstIndex(of: "=") else { continue }
+      let key = trimmed(content[..<equals]).lowercased()
+      let value = String(trimmed(content[content.index(after: equals)...]))
+      if isIndented, let parent {
+        sections[section]?["\(parent).\(key)"] = value
+      } else {
+        parent = value.isEmpty ? key : nil
+        sections[section]?[key] = value
+      }
+    }
+  }
+
+  /// - Parameter path: a file that need not be there.
+  /// - Throws: `config` if it is there and can't be read.
+  init(reading path: String) throws(Failure) {
+    var bytes: [UInt8] = []
+    do throws(SystemError) {
+      bytes = try Descriptor.open(expandingHome(path), O_RDONLY).contents(limit: AWSFile.sizeLimit)
+    } catch {
+      guard error.code == ENOENT || error.code == ENOTDIR else { throw Failure(.config, "cannot read \(path): \(error.words)") }
+    }
+    self.init(String(decoding: bytes, as: UTF8.self))
+  }
+
+  subscript(section: String) -> [String: String]? { sections[section] }
+}
+
+private func trimmed(_ text: Substring) -> Substring {
+  var text = text
+  while text.first?.isWhitespace == true { text.removeFirst() }
+  while text.last?.isWhitespace == true { text.removeLast() }
+  return text
+}

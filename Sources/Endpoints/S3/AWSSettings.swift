@@ -1,0 +1,103 @@
+import BytePath
+
+/// Endpoint, region, style and credentials, from a remote, else from the variables and files that all AWS programs read.
+struct AWSSettings: Sendable {
+  enum Addressing: String, Sendable {
+    case path, virtual
+  }
+
+  /// Nil for AWS itself.
+  let endpoint: BaseURL?
+  let region: String
+  /// Nil if nobody says which.
+  let addressing: Addressing?
+  let credentials: AWSCredentialSource
+
+  /// - Throws: `config` for values that mean nothing, a profile that is not there, or a file that can't be read.
+  init(_ remote: Remote, environment: (String) -> String? = nonEmptyVariable) throws(Failure) {
+    let named = remote.settings["profile"] ?? environment("AWS_PROFILE")
+    let profile = try AWSProfile(named ?? "default", environment)
+    if let base = remote.base {
+      endpoint = base
+    } else {
+      let text = environment("AWS_ENDPOINT_URL_S3") ?? environment("AWS_ENDPOINT_URL") ?? profile.endpoint
+      endpoint = try text.map { (text) throws(Failure) in try BaseURL(text) }
+    }
+    region =
+      remote.settings["region"] ?? environment("AWS_REGION") ?? environment("AWS_DEFAULT_REGION") ?? profile["region"] ?? "us-east-1"
+    guard !region.isEmpty, region.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") }) else {
+      throw Failure(.config, "\(region) is no region")
+    }
+    let style = remote.settings["addressing-style"] ?? profile["s3.addressing_style"] ?? "auto"
+    addressing = Addressing(rawValue: style)
+    guard addressing != nil || style == "auto" else {
+      throw Failure(.config, "the addressing style \(style) is none", hint: "there are: path, virtual, auto")
+    }
+    if let username = remote.username, let password = remote.password {
+      credentials = .remote(accessKey: username, password)
+    } else if remote.settings["profile"] == nil, let accessKey = environment("AWS_ACCESS_KEY_ID"),
+      let secret = environment("AWS_SECRET_ACCESS_KEY")
+    {
+      // The variables come before a profile that another variable names, as with the AWS CLI.
+      credentials = .keys(
+        accessKey: accessKey, secret: secret, sessionToken: environment("AWS_SESSION_TOKEN"), origin: "the environment")
+    } else {
+      if let named, !profile.exists { throw Failure(.config, "there is no profile \(named) in \(profile.places)") }
+      credentials = profile.credentials
+    }
+  }
+}
+
+/// One profile of the two files.
+private struct AWSProfile {
+  let name: String
+  let places: String
+  private let config: [String: String]?
+  private let secrets: [String: String]?
+  private let services: [String: String]?
+
+  init(_ name: String, _ environment: (String) -> String?) throws(Failure) {
+    let configPath = environment("AWS_CONFIG_FILE") ?? "~/.aws/config"
+    let secretsPath = environment("AWS_SHARED_CREDENTIALS_FILE") ?? "~/.aws/credentials"
+    let configFile = try AWSFile(reading: configPath)
+    let config = configFile["profile \(name)"] ?? (name == "default" ? configFile["default"] : nil)
+    self.name = name
+    self.config = config
+    places = "\(secretsPath) and \(configPath)"
+    secrets = try AWSFile(reading: secretsPath)[name]
+    services = config?["services"].flatMap { configFile["services \($0)"] }
+  }
+
+  var exists: Bool { config != nil || secrets != nil }
+
+  var endpoint: String? { services?["s3.endpoint_url"] ?? self["endpoint_url"] }
+
+  subscript(key: String) -> String? {
+    let value = config?[key] ?? secrets?[key]
+    return value?.isEmpty == false ? value : nil
+  }
+
+  /// The file of secrets comes first, as with the AWS CLI.
+  var credentials: AWSCredentialSource {
+    for keys in [secrets, config] {
+      if let accessKey = keys?["aws_access_key_id"], let secret = keys?["aws_secret_access_key"] {
+        return .keys(
+          accessKey: accessKey, secret: secret, sessionToken: keys?["aws_session_token"], origin: "the profile \(name)")
+      }
+      if let line = keys?["credential_process"] { return .process(line) }
+    }
+    let isOfOthers = ["role_arn", "sso_session", "sso_start_url", "web_identity_token_file"].contains { self[$0] != nil }
+    return .none(
+      Failure(
+        .auth, "there are no S3 credentials in the environment or the profile \(name)",
+        hint: isOfOthers
+          ? "sluice does not take on roles or log in; let the AWS CLI do it: eval \"$(aws configure export-credentials --format env)\""
+          : "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write them to \(places)"))
+  }
+}
+
+/// A variable of the environment; an empty one is none.
+func nonEmptyVariable(_ name: String) -> String? {
+  guard let value = getenv(name), value.pointee != 0 else { return nil }
+  return String(cString: value)
+}

@@ -1,0 +1,113 @@
+import BytePath
+
+/// What S3 says in the body of an answer that refuses (docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
+struct S3Error: Sendable {
+  let code: String
+  let message: String
+  let region: String?
+  let requestID: String?
+  /// The header that it can't do with.
+  let header: String?
+
+  /// Nil if the answer has none, as all answers to HEAD.
+  init?(_ answer: HTTPAnswer) {
+    guard let root = XMLTree(parsing: answer.xml), root.name == "Error", let code = root["Code"]?.text, !code.isEmpty else { return nil }
+    self.code = code
+    message = root["Message"]?.text ?? ""
+    region = root["Region"]?.text
+    requestID = root["RequestId"]?.text
+    header = root["Header"]?.text
+  }
+
+  /// For the result. The body itself may hold the request as it was signed, and the session token with it.
+  var report: String {
+    var text = JSONText()
+    text.add("code", code)
+    text.add("message", String(message.prefix(1000)))
+    text.add("request_id", requestID)
+    return text.text
+  }
+
+  private static let passing: Set = [
+    "SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict",
+    // What arrived is not what was sent.
+    "BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "XAmzContentChecksumMismatch",
+  ]
+  private static let access: Set = [
+    "AccessDenied", "AccountProblem", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId", "InvalidSecurity", "InvalidToken",
+    "NotSignedUp", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
+  ]
+
+  /// - Parameters:
+  ///   - answer: the one that has it.
+  ///   - what: was to be done, for the message.
+  func failure(_ answer: HTTPAnswer, _ server: String, _ what: String) -> Failure {
+    let words = message.isEmpty ? code : "\(code): \(message.last == "." ? String(message.dropLast()) : message)"
+    let text = "cannot \(what): \(server) says \(words)"
+    var failure: Failure
+    if S3Error.passing.contains(code) || answer.status >= 500 && code != "NotImplemented" {
+      failure = Failure(.server, text, retryable: true)
+    } else if S3Error.access.contains(code) {
+      failure = Failure(.auth, text, hint: hint)
+    } else {
+      failure = Failure(.rejected, text, hint: hint)
+    }
+    failure.retryAfter = answer.retryAfter
+    failure.httpStatus = answer.status
+    failure.response = report
+    return failure
+  }
+
+  private var hint: String? {
+    switch code {
+    case "RequestTimeTooSkewed", "RequestExpired": "is the clock of this machine right?"
+    case "ExpiredToken", "TokenRefreshRequired": "get new credentials; what is held can be sent with them"
+    case "NoSuchBucket": "make the bucket first"
+    case "AuthorizationHeaderMalformed", "PermanentRedirect": "set AWS_REGION to the region of the bucket"
+    default: nil
+    }
+  }
+}
+
+extension HTTPAnswer {
+  /// The body without the blanks that keep a connection alive: before a document they are no XML.
+  var xml: [UInt8] { Array(body.drop { [0x20, 0x09, 0x0a, 0x0d].contains($0) }) }
+
+  /// The region of the bucket, if the answer says that it is another one than that of the request.
+  var otherRegion: String? {
+    guard [301, 307, 400, 403].contains(status) else { return nil }
+    let error = S3Error(self)
+    guard status != 403 || error?.code == "AuthorizationHeaderMalformed" else { return nil }
+    let region = headers["x-amz-bucket-region"] ?? error?.region
+    return region?.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") } == true ? region : nil
+  }
+
+  /// The failure that it stands for; nil for 2xx.
+  func s3Failure(_ server: String, _ what: String) -> Failure? {
+    if (200..<300).contains(status) { return nil }
+    if let error = S3Error(self) { return error.failure(self, server, what) }
+    return statusFailure(server)
+  }
+
+  /// The entity tag without its quotes; nil if there is none.
+  var etag: String? {
+    headers["etag"].map { $0.filter { $0 != "\"" } }.flatMap { $0.isEmpty ? nil : $0 }
+  }
+
+  /// The entity tag, if it is the MD5 of the bytes or of the MD5s of the parts: not where keys of a key service encrypt them.
+  var digestTag: String? {
+    let encryption = headers["x-amz-server-side-encryption"] ?? ""
+    guard !encryption.hasPrefix("aws:"), headers["x-amz-server-side-encryption-customer-algorithm"] == nil else { return nil }
+    return etag.flatMap { S3ETag.isDigest($0) ? $0.lowercased() : nil }
+  }
+}
+
+/// Entity tags of S3.
+enum S3ETag {
+  /// Whether the tag looks like the MD5 of an object, or that of the MD5s of its parts with their number (`…-12`).
+  static func isDigest(_ tag: String) -> Bool {
+    let parts = tag.split(separator: "-", omittingEmptySubsequences: false)
+    guard parts[0].utf8.count == 32, parts[0].allSatisfy(\.isHexDigit), parts.count <= 2 else { return false }
+    return parts.count == 1 || (!parts[1].isEmpty && parts[1].allSatisfy { $0.isASCII && $0.isNumber })
+  }
+}

@@ -1,0 +1,102 @@
+import BytePath
+
+/// The values of `-o` for S3.
+struct S3Options: Sendable {
+  static let keys = ["part-size", "concurrency", "storage-class", "sse", "sse-kms-key-id", "acl", "metadata"]
+  static let mostConcurrent = 32
+  /// A longer object goes in parts, unless the size of a part is given.
+  private static let threshold: Int64 = 64 << 20
+
+  /// Bytes; nil for the usual.
+  private(set) var partSize: Int64?
+  /// How many parts are on their way at a time.
+  private(set) var concurrency = 4
+  /// What the object is to be stored with.
+  private(set) var headers: [(name: String, value: String)] = []
+
+  /// - Throws: `usage` for a value that means nothing.
+  init(_ options: [String: String]) throws(Failure) {
+    if let text = options["part-size"] {
+      guard let size = SizeText.bytes(text), S3PartPlan.sizes.contains(size) else {
+        throw Failure(.usage, "-o part-size takes a size from 5M to 5G")
+      }
+      partSize = size
+    }
+    if let text = options["concurrency"] {
+      guard let number = Int(text), (1...S3Options.mostConcurrent).contains(number) else {
+        throw Failure(.usage, "-o concurrency takes a number from 1 to \(S3Options.mostConcurrent)")
+      }
+      concurrency = number
+    }
+    if let sse = options["sse"] {
+      guard ["AES256", "aws:kms", "aws:kms:dsse"].contains(sse) else {
+        throw Failure(.usage, "-o sse takes AES256, aws:kms or aws:kms:dsse")
+      }
+    }
+    if options["sse-kms-key-id"] != nil, options["sse"]?.hasPrefix("aws:kms") != true {
+      throw Failure(.usage, "-o sse-kms-key-id has no effect without -o sse=aws:kms")
+    }
+    let names = [
+      ("storage-class", "x-amz-storage-class"), ("sse", "x-amz-server-side-encryption"),
+      ("sse-kms-key-id", "x-amz-server-side-encryption-aws-kms-key-id"), ("acl", "x-amz-acl"),
+    ]
+    for (key, name) in names {
+      guard let value = options[key] else { continue }
+      guard S3Options.isHeaderValue(value) else { throw Failure(.usage, "-o \(key) takes a word") }
+      headers.append((name, value))
+    }
+    if let text = options["metadata"] { headers += try S3Options.metadata(text) }
+  }
+
+  /// `KEY=VALUE`, with commas between several.
+  private static func metadata(_ text: String) throws(Failure) -> [(name: String, value: String)] {
+    var headers: [(name: String, value: String)] = []
+    for pair in text.split(separator: ",", omittingEmptySubsequences: false) {
+      let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      let key = parts[0].lowercased()
+      guard parts.count == 2, !key.isEmpty, key.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }),
+        isHeaderValue(String(parts[1]))
+      else {
+        throw Failure(.usage, "-o metadata takes KEY=VALUE, with commas between several, in ASCII")
+      }
+      headers.append(("x-amz-meta-\(key)", String(parts[1])))
+    }
+    return headers
+  }
+
+  private static func isHeaderValue(_ text: String) -> Bool {
+    !text.isEmpty && text.utf8.allSatisfy { (0x20...0x7e).contains($0) }
+  }
+
+  /// How an object of this length is cut; nil if it goes in one piece.
+  func plan(for length: Int64) -> S3PartPlan? {
+    guard length > partSize ?? S3Options.threshold else { return nil }
+    return S3PartPlan(length: length, partSize: partSize ?? S3PartPlan.usualSize)
+  }
+}
+
+/// How an object is cut into parts. They are numbered from 1 on.
+struct S3PartPlan: Sendable, Equatable {
+  /// What S3 takes as a part; the last one may be smaller (docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
+  static let sizes: ClosedRange<Int64> = (5 << 20)...(5 << 30)
+  static let mostParts: Int64 = 10_000
+  static let usualSize: Int64 = 16 << 20
+
+  let length: Int64
+  /// Bytes of every part but the last.
+  let partSize: Int64
+
+  /// - Parameter partSize: is raised, to whole MiB, where there would be too many parts.
+  init(length: Int64, partSize: Int64) {
+    self.length = length
+    let least = (length + S3PartPlan.mostParts - 1) / S3PartPlan.mostParts
+    self.partSize = least > partSize ? ((least + (1 << 20) - 1) >> 20) << 20 : partSize
+  }
+
+  var numbers: ClosedRange<Int> { 1...max(Int((length + partSize - 1) / partSize), 1) }
+
+  func range(of number: Int) -> Range<Int64> {
+    let start = Int64(number - 1) * partSize
+    return start..<min(start + partSize, length)
+  }
+}

@@ -1,0 +1,66 @@
+import Synchronization
+
+/// A session of OpenList's chunked uploads, as its snapshot tells of it.
+struct AListSession: Sendable {
+  let id: String
+  let path: String
+  let user: String
+  let size: Int
+  let chunkSize: Int
+  let hashes: [String: String]
+  let modified: Moment?
+  var state = "receiving"
+  var received: Set<Int> = []
+  /// Chunks that a request is sending just now.
+  var running: Set<Int> = []
+
+  var chunks: Int { (size + chunkSize - 1) / chunkSize }
+  /// The first chunk that is missing.
+  var frontier: Int { (0..<chunks).first { !received.contains($0) } ?? chunks }
+
+  func range(of index: Int) -> Range<Int> { index * chunkSize..<min((index + 1) * chunkSize, size) }
+
+  /// - Parameter resumed: nil where the answer does not say.
+  func json(resumed: Bool?) -> JSON {
+    var spans: [[Int]] = []
+    for index in received.sorted() {
+      if spans.last?[1] == index - 1 { spans[spans.count - 1][1] = index } else { spans.append([index, index]) }
+    }
+    let ranges = spans.map { JSON.array($0.map { .int(Int64($0)) }) }
+    let bytes = received.reduce(0) { $0 + range(of: $1).count }
+    var members: [(String, JSON)] = [
+      ("upload_id", .string(id)), ("state", .string(state)), ("attempt", .int(0)), ("path", .string(path)), ("size", .int(Int64(size))),
+      ("chunk_size", .int(Int64(chunkSize))), ("total_chunks", .int(Int64(chunks))), ("received", ranges.isEmpty ? .null : .array(ranges)),
+      ("received_bytes", .int(Int64(bytes))), ("frontier", .int(Int64(frontier))),
+      ("storage_progress", .double(state == "completed" ? 100 : size == 0 ? 0 : 50 * Double(bytes) / Double(size))),
+    ]
+    if let resumed { members.append(("resumed", .bool(resumed))) }
+    return .object(members)
+  }
+}
+
+/// All sessions. Kept in memory, as the real server does.
+final class AListSessions: Sendable {
+  private let sessions = Mutex<[String: AListSession]>([:])
+
+  func find(_ id: String) -> AListSession? { sessions.withLock { $0[id] } }
+
+  func find(_ path: String, size: Int, user: String) -> AListSession? {
+    sessions.withLock { $0.values.first { $0.path == path && $0.size == size && $0.user == user } }
+  }
+
+  func keep(_ session: AListSession) { sessions.withLock { $0[session.id] = session } }
+
+  func forget(_ id: String) { _ = sessions.withLock { $0.removeValue(forKey: id) } }
+
+  /// Changes a session and gives what it is then; nil if there is none.
+  @discardableResult
+  func change(_ id: String, _ edit: (inout AListSession) -> Void) -> AListSession? {
+    sessions.withLock { sessions in
+      guard var session = sessions[id] else { return nil }
+      edit(&session)
+      sessions[id] = session
+      return session
+    }
+  }
+}

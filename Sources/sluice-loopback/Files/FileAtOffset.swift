@@ -1,0 +1,28 @@
+import NIOCore
+
+/// A file that pieces are written into, each at its place. Closed when the value ends.
+struct FileAtOffset: ~Copyable {
+  private let descriptor: CInt
+  private let path: String
+
+  init(_ path: String) throws(FileError) {
+    descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw FileError("open", path) }
+    self.path = path
+  }
+
+  deinit { close(descriptor) }
+
+  func write(_ buffer: ByteBuffer, at offset: Int) throws(FileError) {
+    let isWritten = buffer.withUnsafeReadableBytes { bytes in
+      var done = 0
+      while done < bytes.count {
+        let count = pwrite(descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done, off_t(offset + done))
+        if count < 0 && errno != EINTR { return false }
+        done += max(count, 0)
+      }
+      return true
+    }
+    guard isWritten else { throw FileError("write", path) }
+  }
+}

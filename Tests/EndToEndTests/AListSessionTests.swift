@@ -1,0 +1,137 @@
+import Foundation
+import Support
+import Testing
+
+/// OpenList's chunked uploads.
+@Suite(.sandboxed)
+struct AListSessionTests {
+  private let box = Sandbox.here
+  private let chunk = 1 << 20
+  private let chunks = "/api/fs/multipart/chunk"
+
+  /// Nine whole chunks and a short one.
+  private var object: [UInt8] {
+    var generator = SeededGenerator(21)
+    return generator.bytes(9 * (1 << 20) + 12345)
+  }
+
+  private func indices(_ server: Loopback, status: Int = 200) throws -> [Int] {
+    try server.log(chunks).filter { $0["status"].int == status }.compactMap { $0["headers"]["x-chunk-index"].text.flatMap { Int($0) } }
+  }
+
+  @Test(
+    "-o chunked sends chunks of that size, and the object is whole", arguments: [("chunked=1M", 10), ("chunked=4M", 3), ("chunked", 1)])
+  func chunked(option: String, count: Int) async throws {
+    let server = try await box.loopback("--multipart")
+    let result = try await box.sluice("-o", option, "--mtime", "1577934245678", server.alist("/d/x"), input: object).success()
+    #expect(try indices(server).sorted() == Array(0..<count))
+    #expect(try server.log("/api/fs/put").isEmpty)
+    #expect(result["response"]["data"]["state"].text == "completed")
+    try expectSame(contents(server.alistFile("/d/x")), object)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+    #expect(try Int(modified(server.alistFile("/d/x"))) == 1_577_934_245)
+  }
+
+  @Test("an object of the size of a chunk, a byte more and a byte less", arguments: [-1, 0, 1])
+  func borders(by difference: Int) async throws {
+    let server = try await box.loopback("--multipart")
+    let bytes = Array(object.prefix(2 * chunk + difference))
+    try await box.sluice("-o", "chunked=1M", server.alist("/x"), input: bytes).success()
+    try expectSame(contents(server.alistFile("/x")), bytes)
+  }
+
+  @Test("an empty object goes without chunks, and so does one for a server that has none", arguments: [["--multipart"], []])
+  func without(options: [String]) async throws {
+    let server = try await box.loopback(options)
+    let bytes = options.isEmpty ? object : []
+    try await box.sluice("-o", "chunked", server.alist("/x"), input: bytes).success()
+    #expect(try await server.puts().count == 1)
+    try expectSame(contents(server.alistFile("/x")), bytes)
+  }
+
+  @Test("a cut connection costs no more than its chunk", arguments: [0, 1, 500_000, 1_048_575])
+  func cut(after count: Int) async throws {
+    let server = try await box.loopback("--multipart", "--on", chunks, "--cut-after", "\(count)", "--times", "1")
+    let result = try await box.sluice("-o", "chunked=1M", server.alist("/d/x"), input: object).success()
+    #expect(result["attempts"].int == 2)
+    #expect(try indices(server).sorted() == Array(0..<10))
+    try expectSame(contents(server.alistFile("/d/x")), object)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+  }
+
+  @Test("a held spool goes on with a session that still lives, over an old object that stays until the end")
+  func resume() async throws {
+    let server = try await box.loopback("--multipart", "--on", chunks, "--cut-after", "1000", "--times", "1")
+    try write(Array("old".utf8), to: server.alistFile("/d/x"))
+    let run = try await box.sluice("--retries", "0", "-o", "chunked=1M", server.alist("/d/x"), input: object)
+    let held = try #require(try run.failure(69, "unreachable")["held"].text)
+    let before = try indices(server).count
+    #expect((1..<10).contains(before))
+    try expectSame(contents(server.alistFile("/d/x")), Array("old".utf8))
+    try await box.sluice("held", "push", held).success()
+    #expect(try indices(server).sorted() == Array(0..<10))
+    try expectSame(contents(server.alistFile("/d/x")), object)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+  }
+
+  @Test("a session that the server has forgotten is begun anew")
+  func forgotten() async throws {
+    let server = try await box.loopback(
+      "--multipart", "--on", chunks, "--code", "404", "--message", "multipart upload session not found", "--times", "1")
+    try await box.sluice("-o", "chunked=1M", server.alist("/d/x"), input: object).success()
+    try expectSame(contents(server.alistFile("/d/x")), object)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+  }
+
+  @Test("a chunk that is too early is sent again", arguments: [409, 429])
+  func tooEarly(code: Int) async throws {
+    let server = try await box.loopback("--multipart", "--on", chunks, "--code", "\(code)", "--times", "2")
+    let result = try await box.sluice("-o", "chunked=1M", server.alist("/x"), input: object).success()
+    #expect(result["attempts"].int == 1)
+    try expectSame(contents(server.alistFile("/x")), object)
+  }
+
+  @Test("when only the answer to the end was lost, nothing is sent again")
+  func endLost() async throws {
+    let server = try await box.loopback("--multipart", "--on", "/api/fs/multipart/complete", "--store-then-cut", "--times", "1")
+    try await box.sluice("-o", "chunked=1M", server.alist("/d/x"), input: object).success()
+    #expect(try indices(server).count == 10)
+    try expectSame(contents(server.alistFile("/d/x")), object)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+  }
+
+  @Test("a drive that takes the object by its hash gets no byte of it")
+  func byHash() async throws {
+    let server = try await box.loopback("--multipart", "--known-by-hash")
+    try write(object, to: server.alistFile("/known/thing"))
+    try await box.sluice("-o", "chunked=1M", server.alist("/d/x"), input: object).success()
+    #expect(try server.log(chunks).isEmpty)
+    try expectSame(contents(server.alistFile("/d/x")), object)
+  }
+
+  @Test(
+    "an upload that is refused, or held nowhere, leaves no session and no file", arguments: [["--code", "403"], ["--cut-after", "9"]])
+  func abandoned(fault: [String]) async throws {
+    let server = try await box.loopback(["--multipart", "--on", chunks] + fault)
+    let run = try await box.sluice("--no-hold", "--retries", "1", "-o", "chunked=1M", server.alist("/d/x"), input: object)
+    #expect(run.exit == (fault[0] == "--code" ? 73 : 69), "\(run.summary)")
+    #expect(names(in: server.alistFile("/d")).isEmpty)
+    #expect(try server.log("/api/fs/multipart/abort").count == 1)
+  }
+
+  @Test("a large object goes in chunks by itself")
+  func large() async throws {
+    let server = try await box.loopback("--multipart")
+    let file = try box.file("large", [])
+    #expect(truncate(file, off_t(100 << 20)) == 0)
+    try await box.sluice("--input", file, server.alist("/x")).success()
+    #expect(try indices(server).count == 10)
+    #expect(try contents(server.alistFile("/x")).count == 100 << 20)
+  }
+
+  @Test("a size that is none is a mistake", arguments: ["chunked=1", "chunked=x", "chunked=1023k"])
+  func wrongSize(option: String) async throws {
+    let run = try await box.sluice("-o", option, "alist+http://127.0.0.1:1/x", input: [1])
+    #expect(run.exit == 64, "\(run.summary)")
+  }
+}

@@ -1,0 +1,141 @@
+import BytePath
+import Testing
+
+@testable import Endpoints
+
+@Suite("S3")
+struct S3Tests {
+  @Test("an object is cut into parts of 16 MiB, and into larger ones where there would be more than 10,000")
+  func parts() throws {
+    let gib: Int64 = 1 << 30
+    #expect(try S3Options([:]).plan(for: 64 << 20) == nil)
+    let usual = try #require(try S3Options([:]).plan(for: gib + 1))
+    #expect(usual.partSize == 16 << 20)
+    #expect(usual.numbers == 1...65)
+    #expect(usual.range(of: 1) == 0..<(16 << 20))
+    #expect(usual.range(of: 65) == gib..<(gib + 1))
+    let large = try #require(try S3Options(["part-size": "5M"]).plan(for: 1024 * gib))
+    #expect(large.numbers.count <= 10_000)
+    #expect(large.partSize == 105 << 20)
+    #expect(try S3Options(["part-size": "5M"]).plan(for: 5 << 20) == nil)
+    #expect(try S3Options(["part-size": "5M"]).plan(for: (5 << 20) + 1)?.numbers == 1...2)
+  }
+
+  @Test("the options become headers")
+  func options() throws {
+    let options = try S3Options([
+      "storage-class": "GLACIER_IR", "sse": "aws:kms", "sse-kms-key-id": "k", "metadata": "A=b c,d=e=f", "concurrency": "9",
+    ])
+    #expect(options.concurrency == 9)
+    #expect(
+      options.headers.map { "\($0.name): \($0.value)" } == [
+        "x-amz-storage-class: GLACIER_IR", "x-amz-server-side-encryption: aws:kms", "x-amz-server-side-encryption-aws-kms-key-id: k",
+        "x-amz-meta-a: b c", "x-amz-meta-d: e=f",
+      ])
+  }
+
+  @Test(
+    "options that mean nothing are usage errors",
+    arguments: [
+      ["part-size": "4M"], ["part-size": "6G"], ["part-size": ""], ["concurrency": "0"], ["concurrency": "33"], ["sse": "rot13"],
+      ["sse-kms-key-id": "k"], ["sse-kms-key-id": "k", "sse": "AES256"], ["metadata": "a"], ["metadata": "a=ü"], ["metadata": "a b=c"],
+      ["storage-class": ""], ["acl": "a\nb"],
+    ])
+  func refusedOptions(options: [String: String]) {
+    #expect(throws: Failure.self) { try S3Options(options) }
+  }
+
+  @Test("a path is a bucket and a key")
+  func paths() throws {
+    let object = try S3Object("bucket//a//b")
+    #expect(object.bucket == "bucket")
+    #expect(object.key == "/a//b")
+    for path in ["", "bucket", "bucket/", "/key", "bucket/a/", "bu cket/key", "büc/key"] {
+      #expect(throws: Failure.self, "\(path)") { try S3Object(path) }
+    }
+    let long = #expect(throws: Failure.self) { try S3Object("bucket/" + String(repeating: "ä", count: 513)) }
+    #expect(long?.kind == .rejected)
+  }
+
+  @Test("what is remembered of an upload is read again, and nonsense is not")
+  func session() {
+    let session = S3Session(id: "2~a\"b", partSize: 5 << 20, hasChecksums: true)
+    #expect(S3Session(session.text) == session)
+    #expect(S3Session("") == nil)
+    #expect(S3Session(#"{"upload_id":"a","part_size":0}"#) == nil)
+  }
+
+  @Test("a list of parts is read, page by page")
+  func partList() throws {
+    let text = """
+      <?xml version="1.0"?><ListPartsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>true</IsTruncated>
+      <NextPartNumberMarker>2</NextPartNumberMarker><Part><PartNumber>2</PartNumber><ETag>&quot;900150983cd24fb0d6963f7d28e17f72&quot;</ETag>
+      <Size>3</Size></Part></ListPartsResult>
+      """
+    let list = try #require(S3PartList(parsing: Array(text.utf8)))
+    #expect(list.next == "2")
+    let part = try #require(list.parts[2])
+    let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    #expect(part.isSame(md5: "900150983cd24fb0d6963f7d28e17f72", sha256: sha256, size: 3))
+    #expect(!part.isSame(md5: "900150983cd24fb0d6963f7d28e17f73", sha256: sha256, size: 3))
+    #expect(!part.isSame(md5: "900150983cd24fb0d6963f7d28e17f72", sha256: sha256, size: 4))
+    // The checksum counts where there is one: with keys of a key service the tag is no digest.
+    let summed = S3ListedPart(etag: "x", size: 3, sha256: "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=")
+    #expect(summed.isSame(md5: "", sha256: sha256, size: 3))
+    #expect(S3PartList(parsing: Array("<html/>".utf8)) == nil)
+  }
+
+  @Test("the tag of an object in parts is the MD5 of their MD5s")
+  func tag() {
+    // printf abc | md5sum, twice; then both digests as bytes through md5sum.
+    #expect(
+      S3Multipart.tag(of: ["900150983cd24fb0d6963f7d28e17f72", "900150983cd24fb0d6963f7d28e17f72"])
+        == "043a916d6cfeecedf5e04f0312ba762d-2")
+    #expect(S3ETag.isDigest("900150983cd24fb0d6963f7d28e17f72"))
+    #expect(S3ETag.isDigest("900150983cd24fb0d6963f7d28e17f72-12"))
+    for tag in ["", "900150983cd24fb0d6963f7d28e17f7", "900150983cd24fb0d6963f7d28e17f72-", "900150983cd24fb0d6963f7d28e17f72-x", "xyz-1"] {
+      #expect(!S3ETag.isDigest(tag), "\(tag)")
+    }
+  }
+
+  @Test(
+    "codes of S3 as failures",
+    arguments: [
+      (403, "AccessDenied", Failure.Kind.auth, false), (403, "InvalidAccessKeyId", .auth, false),
+      (403, "SignatureDoesNotMatch", .auth, false), (400, "ExpiredToken", .auth, false), (403, "RequestTimeTooSkewed", .auth, false),
+      (503, "SlowDown", .server, true), (500, "InternalError", .server, true), (503, "ServiceUnavailable", .server, true),
+      (400, "RequestTimeout", .server, true), (200, "InternalError", .server, true), (400, "BadDigest", .server, true),
+      (404, "NoSuchBucket", .rejected, false), (400, "EntityTooLarge", .rejected, false), (403, "QuotaExceeded", .rejected, false),
+      (400, "InvalidStorageClass", .rejected, false), (501, "NotImplemented", .rejected, false),
+    ])
+  func errors(status: Int, code: String, kind: Failure.Kind, isRetryable: Bool) throws {
+    let answer = answer(status, "\n<Error><Code>\(code)</Code><Message>Why.</Message><Token-0>secret</Token-0></Error>")
+    let failure = try #require(S3Error(answer)).failure(answer, "http://h", "put x")
+    #expect(failure.kind == kind)
+    #expect(failure.isRetryable == isRetryable)
+    #expect(failure.message == "cannot put x: http://h says \(code): Why")
+    #expect(failure.response == #"{"code":"\#(code)","message":"Why."}"#)
+  }
+
+  @Test("the region of a bucket is taken from what refuses")
+  func regions() {
+    #expect(answer(301, "", ["x-amz-bucket-region": "eu-west-1"]).otherRegion == "eu-west-1")
+    #expect(
+      answer(400, "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>").otherRegion == "eu-west-1")
+    #expect(answer(403, "<Error><Code>AccessDenied</Code></Error>", ["x-amz-bucket-region": "eu-west-1"]).otherRegion == nil)
+    #expect(answer(301, "", ["x-amz-bucket-region": "evil.example/"]).otherRegion == nil)
+  }
+
+  @Test("a tag is no digest where keys of a key service encrypt")
+  func digestTags() {
+    let tag = "900150983CD24FB0D6963F7D28E17F72"
+    #expect(answer(200, "", ["etag": "\"\(tag)\""]).digestTag == tag.lowercased())
+    #expect(answer(200, "", ["etag": tag, "x-amz-server-side-encryption": "AES256"]).digestTag == tag.lowercased())
+    #expect(answer(200, "", ["etag": tag, "x-amz-server-side-encryption": "aws:kms"]).digestTag == nil)
+    #expect(answer(200, "", ["etag": ""]).etag == nil)
+  }
+
+  private func answer(_ status: Int, _ body: String, _ headers: [String: String] = [:]) -> HTTPAnswer {
+    HTTPAnswer(status: status, headers: headers, body: Array(body.utf8), isAfterWholeBody: true, url: "http://h/")
+  }
+}
