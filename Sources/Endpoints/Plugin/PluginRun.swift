@@ -24,6 +24,8 @@ struct PluginRun: Sendable {
 
   /// Between SIGTERM and SIGKILL.
   private static let grace = Duration.seconds(2)
+  /// How much is read after the plugin has ended: more than a pipe can hold.
+  private static let readAfterEnd = 2 << 20
 
   let program: PluginProgram
   let verb: String
@@ -67,7 +69,7 @@ struct PluginRun: Sendable {
         error: .currentStandardError
       ) { execution in
         try? input.close()
-        return try await report(of: execution.standardOutput)
+        return try await report(of: execution.standardOutput, pid: execution.processIdentifier.value)
       }
       guard !Task.isCancelled else {
         await endGroup(of: result.processIdentifier.value)
@@ -93,13 +95,23 @@ struct PluginRun: Sendable {
     return .inherit.updating(changes)
   }
 
-  /// Reads standard output to its end. For swift-subprocess the plugin's end is one too, whoever else still holds it.
-  private func report(of output: SubprocessOutputSequence) async throws -> String? {
+  /// Reads standard output to its end. For swift-subprocess the plugin's end is one too, whoever else still holds it, once the pipe is empty
+  /// for a moment; those who write on without end could keep it from that, and then find the pipe closed.
+  private func report(of output: SubprocessOutputSequence, pid: pid_t) async throws -> String? {
     var reader = PluginOutput()
+    var rest = PluginRun.readAfterEnd
     for try await chunk in output {
       if let bytes = chunk.withUnsafeBytes({ reader.add($0) }) { progressed(bytes) }
+      if hasEnded(pid) { rest -= chunk.count }
+      if rest < 0 { break }
     }
     return reader.report()
+  }
+
+  /// Asks without reaping it.
+  private func hasEnded(_ pid: pid_t) -> Bool {
+    var info = siginfo_t()
+    return waitid(P_PID, id_t(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_signo == SIGCHLD
   }
 
   /// Ends what a plugin that was ended by us has left in its process group: each had the SIGTERM, and has as long as the plugin. As long as
