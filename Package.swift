@@ -77,9 +77,8 @@ let package = Package(
       swiftSettings: settings),
     .target(name: "Support", path: "Tests/Support", swiftSettings: settings),
     .testTarget(name: "BytePathTests", dependencies: ["BytePath", "CZlib"], swiftSettings: settings),
-    .testTarget(name: "EndpointsTests", dependencies: ["BytePath", "Endpoints", "Support"], swiftSettings: settings),
     .testTarget(
-      name: "EndpointsTests", dependencies: ["BytePath", "Endpoints", .product(name: "Crypto", package: "swift-crypto")],
+      name: "EndpointsTests", dependencies: ["BytePath", "Endpoints", "Support", .product(name: "Crypto", package: "swift-crypto")],
       swiftSettings: settings),
     .testTarget(
       name: "EndToEndTests", dependencies: ["sluice", "sluice-loopback", "Support", .product(name: "Crypto", package: "swift-crypto")],

@@ -3,7 +3,7 @@ public import BytePath
 /// What a DEST argument says, before anything is looked up.
 public enum Destination: Sendable {
   /// A URL of a built-in endpoint. The path is percent-decoded.
-  case url(any Endpoint.Type, Remote, path: String)
+  case url(any BuiltInEndpoint.Type, Remote, path: String)
   /// `file:PATH`, or a bare path.
   case file(path: String)
   /// `NAME:PATH`; the path is literal.
@@ -22,17 +22,12 @@ public enum Destination: Sendable {
       self = .file(path: expandingHome(text))
     } else if text.hasPrefix("file:") {
       self = .file(path: expandingHome(String(text.dropFirst(5))))
-    } else if let colon = text.firstIndex(of: ":"), Destination.isName(text[..<colon]) {
+    } else if let colon = text.firstIndex(of: ":"), PluginProgram.isName(text[..<colon]) {
       self = .named(String(text[..<colon]), path: String(text[text.index(after: colon)...]))
     } else {
       throw Failure(
         .usage, "\(text) is no destination", hint: "for a file write ./\(text); for a server a URL such as alist+http://HOST:PORT/PATH")
     }
-  }
-
-  private static func isName(_ text: Substring) -> Bool {
-    guard let first = text.first, first.isASCII, first.isLetter || first.isNumber else { return false }
-    return text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") }
   }
 
   private static func parse(url text: String, scheme: String) throws(Failure) -> Destination {

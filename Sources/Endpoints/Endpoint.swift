@@ -17,10 +17,12 @@ public struct EndpointKind: Sendable {
   /// Whether the host of a URL is the server. Otherwise it is the first part of the path, the server is known from elsewhere, and a remote
   /// needs no `url`.
   public let hasServerInURL: Bool
+  /// Whether a plugin does the work. It takes any `-o`, and what it sends or stored can be neither slowed down nor asked for.
+  public let isPlugin: Bool
 
   public init(
     name: String, schemes: [(name: String, isSecure: Bool)], options: [String] = [], tokenVariable: String? = nil,
-    takesToken: Bool = false, remoteKeys: [String] = [], hasServerInURL: Bool = true
+    takesToken: Bool = false, remoteKeys: [String] = [], hasServerInURL: Bool = true, isPlugin: Bool = false
   ) {
     self.name = name
     self.schemes = schemes
@@ -29,6 +31,7 @@ public struct EndpointKind: Sendable {
     self.hasServerInURL = hasServerInURL
     self.tokenVariable = tokenVariable
     self.takesToken = takesToken || tokenVariable != nil
+    self.isPlugin = isPlugin
   }
 }
 
@@ -37,15 +40,7 @@ public struct EndpointKind: Sendable {
 /// An endpoint sends an object once, and says in its `Failure` whether another attempt may help; counting attempts, waiting between them,
 /// holding spools and printing are not its business. All methods may be called several times, so they must be idempotent.
 public protocol Endpoint: Sendable {
-  static var kind: EndpointKind { get }
-
-  /// What this one is; another than that of the type where one type stands for many kinds.
   var kind: EndpointKind { get }
-
-  /// Opens nothing and connects to nothing.
-  ///
-  /// - Throws: `usage` or `config` if the remote can't be one of this kind.
-  init(_ remote: Remote, _ context: EndpointContext) throws(Failure)
 
   /// Uploads to destinations with the same key are made one after the other; nil if they may go side by side.
   var exclusionKey: String? { get }
@@ -99,8 +94,21 @@ public protocol Endpoint: Sendable {
   func close() async
 }
 
-extension Endpoint {
+/// An endpoint that is a part of the program, one type for each kind.
+public protocol BuiltInEndpoint: Endpoint {
+  static var kind: EndpointKind { get }
+
+  /// Opens nothing and connects to nothing.
+  ///
+  /// - Throws: `usage` or `config` if the remote can't be one of this kind.
+  init(_ remote: Remote, _ context: EndpointContext) throws(Failure)
+}
+
+extension BuiltInEndpoint {
   public var kind: EndpointKind { Self.kind }
+}
+
+extension Endpoint {
   public var exclusionKey: String? { nil }
   public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? { nil }
   public func wantedHashes(for path: String) async -> Set<HashAlgorithm> { [] }

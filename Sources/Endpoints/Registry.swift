@@ -1,5 +1,5 @@
 /// The endpoints that are built in, a line each.
-public let builtInEndpoints: [any Endpoint.Type] = [
+public let builtInEndpoints: [any BuiltInEndpoint.Type] = [
   AList.self,
   SiYuan.self,
   S3.self,

@@ -12,6 +12,9 @@ enum RetryTable {
     }
   }
 
+  /// Exit statuses of plugins: EX_TEMPFAIL of sysexits(3).
+  static func mayPass(exitStatus: Int32) -> Bool { exitStatus == 75 }
+
   /// A failure of a connection, whatever the server.
   enum ConnectionFault {
     case refused, lost, unknownHost, timedOut, cutAnswer, proxyUnreachable, tlsBroken

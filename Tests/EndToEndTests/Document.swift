@@ -36,11 +36,20 @@ struct Document: Sendable {
 
   /// What a person would type, of a manual page's EXAMPLES: what follows a `$ `, lines that end with a backslash joined.
   var manualExamples: [String] {
-    let plain = section("EXAMPLES").map { line in
-      let text = line.hasPrefix(".Dl ") ? String(line.dropFirst(4)) : line
-      return text.replacing("\\(aq", with: "'").replacing("\\(dq", with: "\"").replacing("\\e", with: "\\")
-    }
+    let plain = section("EXAMPLES").map { Document.unescaped($0.hasPrefix(".Dl ") ? String($0.dropFirst(4)) : $0) }
     return Document.joined(plain).filter { $0.hasPrefix("$ ") }.map { String($0.dropFirst(2)) }
+  }
+
+  /// The literal texts of a manual page's EXAMPLES.
+  var literalBlocks: [String] {
+    section("EXAMPLES").split { $0 == ".Ed" }.compactMap { lines in
+      guard let start = lines.firstIndex(where: { $0.hasPrefix(".Bd -literal") }) else { return nil }
+      return lines[(start + 1)...].map { Document.unescaped($0) + "\n" }.joined()
+    }
+  }
+
+  private static func unescaped(_ line: String) -> String {
+    line.replacing("\\(aq", with: "'").replacing("\\(dq", with: "\"").replacing("\\e", with: "\\")
   }
 
   /// The lines of the blocks of shell in a Markdown text.

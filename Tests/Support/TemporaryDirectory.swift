@@ -34,6 +34,19 @@ public func write(_ bytes: some Sequence<UInt8>, to path: String, mode: Int = 0o
   try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
   try Data(bytes).write(to: URL(fileURLWithPath: path))
   guard chmod(path, mode_t(mode)) == 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
+  if mode & 0o111 != 0 { waitUntilNobodyWrites(path) }
+}
+
+/// A program that another thread starts at this moment has, until it is one, a copy of the descriptor that wrote the file; executing the file
+/// would fail as "text file busy". A lease for reading is given only if nobody has it open for writing (fcntl(2)).
+private func waitUntilNobodyWrites(_ path: String) {
+  #if os(Linux)
+    let setLease: Int32 = 1024  // F_SETLEASE of <fcntl.h>, which Glibc shows under _GNU_SOURCE alone
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    defer { close(descriptor) }
+    while fcntl(descriptor, setLease, Int32(F_RDLCK)) != 0, errno == EAGAIN { usleep(1000) }
+    _ = fcntl(descriptor, setLease, Int32(F_UNLCK))
+  #endif
 }
 
 /// Names in a directory, sorted; none if it is not there.

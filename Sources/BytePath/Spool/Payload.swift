@@ -174,6 +174,22 @@ public final class Payload: Sendable {
     return copy
   }
 
+  /// Opens the file anew for another process: read-only, at offset 0, with an offset that nobody shares.
+  ///
+  /// - Throws: `input` if another file has its name now, `spool`.
+  public func reopened() throws(Failure) -> Descriptor {
+    do throws(SystemError) {
+      let again = if let spool { try spool.reopened() } else { try Descriptor.open(name, O_RDONLY) }
+      guard try again.status().isSameFile(as: try descriptor.status()) else {
+        throw SystemError("open", ESTALE)
+      }
+      return again
+    } catch {
+      let reason = error.code == ESTALE || error.code == ENOENT ? "its name is not that of the same file any more" : error.words
+      throw Failure(spool == nil ? .input : .spool, "cannot open \(name) again: \(reason)")
+    }
+  }
+
   /// Brings the bytes to the disk. Blocks.
   public func synchronize() throws(SystemError) { try descriptor.synchronize() }
 

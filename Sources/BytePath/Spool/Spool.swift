@@ -96,6 +96,11 @@ public final class Spool: Sendable {
     }
   }
 
+  /// The data, opened for reading alone and without the lock.
+  func reopened() throws(SystemError) -> Descriptor {
+    try directory.descriptor.openChild("\(id).data", O_RDONLY | O_NOFOLLOW)
+  }
+
   /// Writes the job beside the data, whole or not at all. With it the spool outlives the process.
   ///
   /// - Throws: `spool`.

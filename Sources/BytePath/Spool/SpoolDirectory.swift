@@ -117,16 +117,5 @@ public final class SpoolDirectory: Sendable {
     _ = unlinkat(descriptor.raw, name, 0)
   }
 
-  func names() -> [String] {
-    guard let stream = opendir(path) else { return [] }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { tuple in
-        tuple.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: tuple.pointee)) { String(cString: $0) }
-      }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names
-  }
+  func names() -> [String] { namesInDirectory(path) }
 }

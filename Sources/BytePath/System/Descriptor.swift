@@ -131,6 +131,9 @@ extension stat {
   /// True for a named or unnamed pipe.
   public var isPipe: Bool { st_mode & S_IFMT == S_IFIFO }
 
+  /// True if both are about one file, whatever its name is.
+  public func isSameFile(as other: stat) -> Bool { st_dev == other.st_dev && st_ino == other.st_ino }
+
   /// The time of the last change of the content, in milliseconds since 1970.
   public var modifiedMilliseconds: Int64 {
     #if canImport(Darwin)

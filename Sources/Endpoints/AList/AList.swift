@@ -4,7 +4,7 @@ public import BytePath
 ///
 /// All of `/api` answers HTTP 200; only `code` in the body says whether the call worked (server/common/common.go of both).
 /// The server's put is not whole or absent by itself; `AListPublication` makes it so where it can.
-public struct AList: Endpoint {
+public struct AList: BuiltInEndpoint {
   public static let kind = EndpointKind(
     name: "alist", schemes: [("alist+http", false), ("alist+https", true), ("alist", true)],
     options: ["as-task", "wait", "direct", "chunked"],

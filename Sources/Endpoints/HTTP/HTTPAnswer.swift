@@ -4,9 +4,6 @@ import BytePath
 struct HTTPAnswer: Sendable {
   /// Bodies of answers are read as far as this; the APIs' own are far shorter.
   static let bodyLimit = 1 << 20
-  /// How much of an answer that is no JSON goes into a result, in characters, and up to how many bytes one that is JSON does.
-  private static let textLimit = 1000
-  private static let jsonLimit = 64 * 1024
 
   var status: Int
   /// Names in lower case; of a repeated one the first, but all of `WWW-Authenticate`.
@@ -23,12 +20,7 @@ struct HTTPAnswer: Sendable {
   var json: JSONValue? { JSONValue(parsing: body) }
 
   /// For the result: the server's own JSON, or its text, cut.
-  var report: String {
-    if body.count <= HTTPAnswer.jsonLimit, let json, json.isObject { return JSONText.compacted(body) }
-    var text = JSONText()
-    text.add("text", String(String(decoding: body.prefix(HTTPAnswer.textLimit * 4), as: UTF8.self).prefix(HTTPAnswer.textLimit)))
-    return text.text
-  }
+  var report: String { ReportedAnswer.json(body) ?? ReportedAnswer.text(body) }
 
   /// The wait that the server asks for, a day at the most (RFC 9110, 10.2.3).
   var retryAfter: Duration? {

@@ -2,7 +2,7 @@ public import BytePath
 
 /// A file of this machine: written beside the target, brought to the disk, renamed. So it is whole or absent, and what was there before stays
 /// until then.
-public struct LocalFile: Endpoint {
+public struct LocalFile: BuiltInEndpoint {
   public static let kind = EndpointKind(name: "file", schemes: [])
 
   private let rateLimit: Int64?

@@ -1,7 +1,7 @@
 public import BytePath
 
 /// Any server that takes `PUT` (RFC 9110, 9.3.4), as with `curl -T`. Success is a status of 200 to 299.
-public struct PlainHTTP: Endpoint {
+public struct PlainHTTP: BuiltInEndpoint {
   public static let kind = EndpointKind(name: "http", schemes: [("http", false), ("https", true)], takesToken: true)
 
   private let base: BaseURL

@@ -2,7 +2,7 @@ public import BytePath
 import Synchronization
 
 /// S3 and servers like it (docs.aws.amazon.com/AmazonS3/latest/API). An object appears whole or not at all, and replaces another at once.
-public struct S3: Endpoint {
+public struct S3: BuiltInEndpoint {
   public static let kind = EndpointKind(
     name: "s3", schemes: [("s3", true)], options: S3Options.keys, remoteKeys: ["region", "addressing-style", "profile"],
     hasServerInURL: false)

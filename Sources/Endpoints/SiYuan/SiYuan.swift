@@ -4,7 +4,7 @@ public import BytePath
 ///
 /// The kernel writes to a temporary file and renames it, so an upload is whole or absent by itself. It takes one upload at a time, and holds
 /// the others at the door, so uploads to one server are made one after the other and the answer is waited for with patience.
-public struct SiYuan: Endpoint {
+public struct SiYuan: BuiltInEndpoint {
   public static let kind = EndpointKind(
     name: "siyuan", schemes: [("siyuan+http", false), ("siyuan+https", true), ("siyuan", true)], tokenVariable: "SIYUAN_TOKEN")
 

@@ -1,7 +1,7 @@
 public import BytePath
 
 /// A WebDAV server (RFC 4918). Missing parents are made, and an object gets its name when it is whole; see `WebDAVUpload`.
-public struct WebDAV: Endpoint {
+public struct WebDAV: BuiltInEndpoint {
   public static let kind = EndpointKind(
     name: "dav", schemes: [("dav+http", false), ("dav+https", true), ("dav", false), ("davs", true)], options: ["direct"], takesToken: true)
 

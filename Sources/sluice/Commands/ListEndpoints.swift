@@ -18,6 +18,13 @@ struct ListEndpoints: RunnableCommand {
       text.add("options", json: JSONText.array(kind.options))
       report.line(text.text)
     }
+    for plugin in PluginProgram.all() {
+      var text = JSONText()
+      text.add("name", plugin.name)
+      text.add("kind", "plugin")
+      text.add("path", plugin.path)
+      report.line(text.text)
+    }
     return 0
   }
 }

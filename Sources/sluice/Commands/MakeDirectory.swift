@@ -12,10 +12,6 @@ struct MakeDirectory: RunnableCommand {
 
   var verbosity: Messages.Verbosity { transfer.verbosity }
 
-  func validate() throws {
-    if let option = transfer.endpointOptions.first { throw ValidationError("-o \(option.key) has no effect with mkdir") }
-  }
-
   func execute(_ console: Console) async -> Int32 {
     await SimpleRun(destinations: destinations, options: transfer, purpose: .directory, console: console) { (target) throws(Failure) in
       try await target.endpoint.makeDirectory(target.path)

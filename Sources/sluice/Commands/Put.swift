@@ -9,7 +9,8 @@ struct Put: RunnableCommand {
     usage: "sluice [put] [options] DEST... [-- COMMAND [ARG...]]",
     discussion: """
       DEST is alist+http://HOST:PORT/PATH, siyuan+http://HOST:PORT/data/…, s3://BUCKET/KEY, http://HOST:PORT/PATH, \
-      dav+http://HOST:PORT/PATH, a local path, or NAME:PATH of a remote in the config file.
+      dav+http://HOST:PORT/PATH, a local path, or NAME:PATH of a remote in the config file or of a plugin \
+      on PATH.
       A command's output is uploaded only when the command exits 0.
 
       Other commands: sluice mkdir, check, held, endpoints; each has a --help of its own.
@@ -50,7 +51,6 @@ struct Put: RunnableCommand {
 
   func validate() throws {
     let options = transfer.optionValues
-    if options["wait"] != nil, options["as-task"] == nil { throw ValidationError("-o wait has no effect without -o as-task") }
     if verify, options["as-task"] != nil, options["wait"] == nil {
       throw ValidationError("--verify with -o as-task needs -o wait: before the task ends there is nothing to verify")
     }

@@ -60,11 +60,13 @@ struct ConfigFile {
     return result
   }
 
-  /// The keys of a remote: those of the file, and over them `SLUICE_REMOTE_<NAME>_<KEY>`; nil if neither knows it.
+  /// The keys of a remote: those of the file, and over them `SLUICE_REMOTE_<NAME>_<KEY>`, which can also add one that every remote can
+  /// have; nil if neither knows it.
   func keys(of name: String) -> [String: String]? {
     var keys = remotes[name] ?? [:]
     let prefix = "SLUICE_REMOTE_\(ConfigFile.variableName(name))_"
-    for key in RemoteKey.allCases.map(\.rawValue) + builtInEndpoints.flatMap({ $0.kind.remoteKeys }) {
+    let general = RemoteKey.allCases.map(\.rawValue) + builtInEndpoints.flatMap { $0.kind.remoteKeys }
+    for key in Set(general).union(keys.keys) {
       if let value = ConfigFile.variable(prefix + ConfigFile.variableName(key)) { keys[key] = value }
     }
     return keys.isEmpty ? nil : keys

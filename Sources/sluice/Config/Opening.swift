@@ -37,7 +37,7 @@ struct Opening {
       do throws(Failure) {
         if config == nil, case .named = destination { config = try ConfigFile.load(messages) }
         let (place, path) = try place(of: destination, text, config)
-        (refused.endpoint, refused.path) = (place.type.kind.name, path)
+        (refused.endpoint, refused.path) = (place.kind.name, path)
         results.append(.success(try target(refused.text, place, path, purpose)))
       } catch {
         if error.kind == .usage { throw error }
@@ -45,7 +45,7 @@ struct Opening {
         results.append(.failure(refused))
       }
     }
-    try checkEffect(of: results.compactMap { try? $0.get() })
+    try checkEffect(on: results.compactMap { try? $0.get() }, for: purpose)
     return results
   }
 
@@ -54,22 +54,23 @@ struct Opening {
     case .file(let path): return (Place(type: LocalFile.self, remote: Remote()), path)
     case .url(let type, let remote, let path): return (Place(type: type, remote: remote), path)
     case .named(let name, let path):
-      guard let keys = config?.keys(of: name) else {
-        throw Failure(
-          .config, "there is no remote \(name)", hint: "add it to \(config?.place ?? "the config file"); for a file write ./\(text)")
-      }
-      return (try RemoteReader(name: name, keys: keys).read(), path)
+      let reader = RemoteReader(name: name, keys: config?.keys(of: name) ?? [:], flags: options.optionValues)
+      if !reader.keys.isEmpty { return (try reader.read(), path) }
+      if let program = PluginProgram(named: name) { return (try reader.place(of: program), path) }
+      throw Failure(
+        .config, "there is no remote \(name), and no plugin sluice-endpoint-\(name) on PATH",
+        hint: "add the remote to \(config?.place ?? "the config file"); for a file write ./\(text)")
     }
   }
 
   private func target(_ text: String, _ place: Place, _ pathText: String, _ purpose: Purpose) throws(Failure) -> Target {
     var place = place
-    if let tokenFile = options.tokenFile, place.type.kind.takesToken {
+    if let tokenFile = options.tokenFile, place.kind.takesToken {
       place.remote.token = .file(tokenFile)
       place.remote.username = nil
     }
     let messages = messages
-    let endpoint = try place.type.init(
+    let endpoint = try place.open(
       place.remote, EndpointContext(http: settings, warn: { messages.warning($0) }, detail: { messages.detail($0) }))
     try endpoint.checkOptions(place.defaults.merging(options.optionValues) { $1 })
     let path = try purpose == .object ? endpoint.objectPath(pathText) : endpoint.directoryPath(pathText)
@@ -77,19 +78,47 @@ struct Opening {
   }
 
   /// A flag that would do nothing is a mistake of the person or the script that wrote it.
-  private func checkEffect(of targets: [Target]) throws(Failure) {
-    for option in options.endpointOptions where !targets.isEmpty && !targets.contains(where: { $0.kind.options.contains(option.key) }) {
+  private func checkEffect(on targets: [Target], for purpose: Purpose) throws(Failure) {
+    guard !targets.isEmpty else { return }
+    try checkKeys(on: targets)
+    for option in options.endpointOptions where !targets.contains(where: { $0.kind.takes(option.key, for: purpose) }) {
       let known = Set(builtInEndpoints.flatMap { $0.kind.options }).sorted().joined(separator: ", ")
-      throw Failure(.usage, "no destination here knows -o \(option.key)", hint: "there are: \(known)")
+      throw purpose == .directory
+        ? Failure(.usage, "-o \(option.key) has no effect with mkdir")
+        : Failure(.usage, "no destination here knows -o \(option.key)", hint: "there are: \(known)")
+    }
+    if options.optionValues["wait"] != nil, options.optionValues["as-task"] == nil, !targets.contains(where: { $0.kind.isPlugin }) {
+      throw Failure(.usage, "-o wait has no effect without -o as-task")
     }
     let takers = targets.filter { $0.kind.takesToken }
-    if options.tokenFile != nil, !targets.isEmpty, takers.count != 1 {
+    if options.tokenFile != nil, takers.count != 1 {
       throw Failure(
         .usage,
         takers.isEmpty ? "no destination here takes the token of --token-file" : "--token-file is for one server, and there are several",
         hint: takers.isEmpty ? nil : "make remotes in the config file, each with its own token-file")
     }
   }
+
+  /// A plugin gets each key as the name of a variable, and a secret would be seen by every user of the machine and be written to a held
+  /// spool.
+  private func checkKeys(on targets: [Target]) throws(Failure) {
+    guard targets.contains(where: { $0.kind.isPlugin }) else { return }
+    for option in options.endpointOptions {
+      guard PluginProgram.isWord(option.key) else {
+        throw Failure(.usage, "-o \(option.key) is no key that a plugin can be given", hint: "use letters, digits, - and _")
+      }
+      guard option.key != "token", option.key != "password" else {
+        throw Failure(
+          .usage, "-o \(option.key) would show a secret to every user of the machine",
+          hint: "make a remote in the config file, with \(option.key)-file")
+      }
+    }
+  }
+}
+
+extension EndpointKind {
+  /// With `mkdir` the built-in ones have no options.
+  fileprivate func takes(_ option: String, for purpose: Purpose) -> Bool { isPlugin || purpose == .object && options.contains(option) }
 }
 
 /// A failure and the destination it is about.
@@ -102,46 +131,24 @@ struct DestinationFailure: Error {
 
 /// A kind of endpoint and a server of it.
 struct Place {
-  var type: any Endpoint.Type
+  let kind: EndpointKind
   var remote: Remote
   /// `-o` options that the config file sets for it.
   var defaults: [String: String] = [:]
-}
+  /// Makes the endpoint of the remote.
+  let open: (Remote, EndpointContext) throws(Failure) -> any Endpoint
 
-/// Makes a `Remote` of the keys that the config file and the environment have for it.
-struct RemoteReader {
-  let name: String
-  let keys: [String: String]
-
-  /// - Throws: `config` for a missing or wrong key.
-  func read() throws(Failure) -> Place {
-    guard let typeName = self[.type] else { throw Failure(.config, "the remote \(name) has no type") }
-    guard let type = builtInEndpoints.first(where: { $0.kind.name == typeName && !$0.kind.schemes.isEmpty }) else {
-      let known = builtInEndpoints.map { $0.kind }.filter { !$0.schemes.isEmpty }.map(\.name).joined(separator: ", ")
-      throw Failure(.config, "the remote \(name) has the unknown type \(typeName)", hint: "there are: \(known)")
-    }
-    let url = self[.url]
-    guard url != nil || !type.kind.hasServerInURL else { throw Failure(.config, "the remote \(name) has no url") }
-    let (options, further) = (type.kind.options, type.kind.remoteKeys)
-    if let unknown = keys.keys.filter({ RemoteKey(rawValue: $0) == nil && !options.contains($0) && !further.contains($0) }).min() {
-      throw Failure(.config, "the remote \(name) has the unknown key \(unknown)")
-    }
-    var remote = Remote(base: try url.map { (url) throws(Failure) in try BaseURL(url) })
-    remote.settings = keys.filter { further.contains($0.key) }
-    remote.token = try secret(value: .token, file: .tokenFile, command: .tokenCommand)
-    remote.username = self[.username]
-    remote.password = try secret(value: .password, file: .passwordFile, command: .passwordCommand)
-    return Place(type: type, remote: remote, defaults: keys.filter { options.contains($0.key) })
+  init(type: any BuiltInEndpoint.Type, remote: Remote, defaults: [String: String] = [:]) {
+    kind = type.kind
+    self.remote = remote
+    self.defaults = defaults
+    open = { (remote, context) throws(Failure) in try type.init(remote, context) }
   }
 
-  private subscript(key: RemoteKey) -> String? { keys[key.rawValue] }
-
-  private func secret(value: RemoteKey, file: RemoteKey, command: RemoteKey) throws(Failure) -> SecretSource? {
-    guard [value, file, command].filter({ self[$0] != nil }).count < 2 else {
-      throw Failure(.config, "the remote \(name) has more than one of \(value.rawValue), \(file.rawValue) and \(command.rawValue)")
-    }
-    if let text = self[value] { return .value(text, origin: "\(value.rawValue) of the remote \(name)") }
-    if let path = self[file] { return .file(path) }
-    return self[command].map { .command($0) }
+  /// - Parameter options: what the plugin is told besides the object.
+  init(plugin program: PluginProgram, remote: Remote, options: [String: String]) {
+    kind = Plugin.kind(of: program)
+    self.remote = remote
+    open = { (remote, context) throws(Failure) in Plugin(program, remote, options: options, context) }
   }
 }

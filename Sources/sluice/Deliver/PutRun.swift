@@ -28,7 +28,19 @@ struct PutRun: Sendable {
     var settings = try put.transfer.httpSettings()
     settings.rateLimit = put.limitRate?.bytes
     opened = try Opening(options: put.transfer, settings: settings, messages: messages).open(put.destinations, for: .object)
+    try PutRun.checkPlugins(among: opened, put)
     report = try Report(path: put.transfer.result, messages)
+  }
+
+  /// What the flag promises for each destination, no plugin can be made to keep.
+  private static func checkPlugins(among opened: [Result<Target, DestinationFailure>], _ put: Put) throws(Failure) {
+    guard let plugin = opened.lazy.compactMap({ try? $0.get().kind }).first(where: { $0.isPlugin }) else { return }
+    if put.verify {
+      throw Failure(.usage, "--verify is not for the plugin \(plugin.name)", hint: "whether the object arrived is the plugin's to see to")
+    }
+    if put.limitRate != nil {
+      throw Failure(.usage, "--limit-rate is not for the plugin \(plugin.name)", hint: "it may have an -o option of its own for that")
+    }
   }
 
   func run() async throws(Failure) -> Int32 {

@@ -25,9 +25,9 @@ final class Report: Sendable {
     }
   }
 
-  /// Prints the line of an outcome, and what went wrong for people.
+  /// Prints the line of an outcome, and what went wrong for people. A usage error has no line, also one that a plugin alone could see.
   func tell(_ outcome: Outcome, _ messages: Messages) {
-    line(outcome.json)
+    if outcome.failure?.kind != .usage { line(outcome.json) }
     guard var failure = outcome.failure else { return }
     failure.message = "\(outcome.destination): \(failure.message)"
     messages.failure(failure)

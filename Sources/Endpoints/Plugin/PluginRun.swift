@@ -1,0 +1,132 @@
+import BytePath
+import FoundationEssentials
+import Subprocess
+
+// swift-subprocess speaks in the system's own types where there are some.
+#if canImport(System)
+  import System
+#else
+  import SystemPackage
+#endif
+
+/// One run of a plugin, with everything that it could do wrong kept away from ours.
+///
+/// It leads a process group of its own, so that all that it started can be ended with it. The price is that it can't ask questions on the
+/// terminal, where it is in the background; its standard input is the object anyway. A process that it leaves behind after a regular end
+/// (such as the shared connection of `ssh`) lives on, and is not waited for although it holds standard output.
+struct PluginRun: Sendable {
+  /// How a run ended.
+  struct End: Sendable {
+    let status: TerminationStatus
+    /// For the result; nil if it said nothing.
+    let report: String?
+  }
+
+  /// Between SIGTERM and SIGKILL.
+  private static let grace = Duration.seconds(2)
+  /// How much is read after the plugin has ended: more than a pipe can hold.
+  private static let readAfterEnd = 2 << 20
+
+  let program: PluginProgram
+  let verb: String
+  /// Over the inherited environment; nil takes a variable away.
+  let environment: [String: String?]
+  /// Is told of each line about progress, in bytes.
+  let progressed: @Sendable (Int64) -> Void
+
+  /// Runs it to its end.
+  ///
+  /// - Parameters:
+  ///   - input: its standard input, closed here once it has started.
+  ///   - limit: how long it may take; nil for no limit.
+  /// - Throws: `config` if it can't be started, `timeout`, `interrupted`.
+  func run(input: Descriptor, limit: Duration?) async throws(Failure) -> End {
+    let result = await withTaskGroup(of: Result<End, Failure>.self) { group in
+      group.addTask {
+        do throws(Failure) { return .success(try await run(input)) } catch { return .failure(error) }
+      }
+      if let limit {
+        group.addTask {
+          guard (try? await Task.sleep(for: limit)) != nil else { return .failure(.interrupted) }
+          return .failure(Failure(.timeout, "the plugin \(program.name) took longer than --timeout allows", retryable: true))
+        }
+      }
+      let first = await group.next() ?? .failure(.interrupted)
+      group.cancelAll()
+      return first
+    }
+    return try result.get()
+  }
+
+  private func run(_ input: Descriptor) async throws(Failure) -> End {
+    var options = PlatformOptions()
+    options.processGroupID = 0
+    options.teardownSequence = [.gracefulShutDown(toProcessGroup: true, allowedDurationToNextStep: PluginRun.grace)]
+    do {
+      let result = try await Subprocess.run(
+        .path(FilePath(program.path)), arguments: [verb], environment: childEnvironment, platformOptions: options,
+        input: .fileDescriptor(FileDescriptor(rawValue: input.raw), closeAfterSpawningProcess: false), output: .sequence,
+        error: .currentStandardError
+      ) { execution in
+        try? input.close()
+        return try await report(of: execution.standardOutput, pid: execution.processIdentifier.value)
+      }
+      guard !Task.isCancelled else {
+        await endGroup(of: result.processIdentifier.value)
+        throw Failure.interrupted
+      }
+      return End(status: result.terminationStatus, report: result.closureResult)
+    } catch let failure as Failure {
+      throw failure
+    } catch {
+      throw Task.isCancelled
+        ? .interrupted
+        : Failure(.config, "cannot start the plugin \(program.path): \(error)", hint: "does its first line name its interpreter?")
+    }
+  }
+
+  /// What was inherited as the options of another plugin, which runs sluice, is not for this one.
+  private var childEnvironment: Environment {
+    var changes: [Environment.Key: String?] = [:]
+    for name in ProcessInfo.processInfo.environment.keys where name.hasPrefix("SLUICE_OPTION_") {
+      changes[Environment.Key(stringLiteral: name)] = .some(nil)
+    }
+    for (name, value) in environment { changes[Environment.Key(stringLiteral: name)] = .some(value) }
+    return .inherit.updating(changes)
+  }
+
+  /// Reads standard output to its end. For swift-subprocess the plugin's end is one too, whoever else still holds it, once the pipe is empty
+  /// for a moment; those who write on without end could keep it from that, and then find the pipe closed.
+  private func report(of output: SubprocessOutputSequence, pid: pid_t) async throws -> String? {
+    var reader = PluginOutput()
+    var rest = PluginRun.readAfterEnd
+    for try await chunk in output {
+      if let bytes = chunk.withUnsafeBytes({ reader.add($0) }) { progressed(bytes) }
+      if hasEnded(pid) { rest -= chunk.count }
+      if rest < 0 { break }
+    }
+    return reader.report()
+  }
+
+  /// Asks without reaping it.
+  private func hasEnded(_ pid: pid_t) -> Bool {
+    var info = siginfo_t()
+    return waitid(P_PID, id_t(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_signo == SIGCHLD
+  }
+
+  /// Ends what a plugin that was ended by us has left in its process group: each had the SIGTERM, and has as long as the plugin. As long as
+  /// one of them lives, the number of the group is not given away again.
+  private func endGroup(of pid: pid_t) async {
+    let end = ContinuousClock.now + PluginRun.grace
+    // A failure is that of starting a thread, and then there is nothing to be done.
+    _ = try? await onThread { () throws(Failure) in
+      while kill(-pid, 0) == 0 {
+        if ContinuousClock.now > end {
+          _ = kill(-pid, SIGKILL)
+          return
+        }
+        usleep(10_000)
+      }
+    }
+  }
+}

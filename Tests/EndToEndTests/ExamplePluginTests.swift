@@ -1,0 +1,122 @@
+import Foundation
+import Support
+import Testing
+
+/// The plugins of examples/plugins against what they are for, and that of sluice-endpoint(7).
+@Suite(.sandboxed)
+struct ExamplePluginTests {
+  private let box = Sandbox.here
+  private let bytes = Array("some object\n".utf8)
+  private static let folder = "\(Document.folder)/examples/plugins"
+  private static let rclone = Program.installed("rclone") != nil
+  private static let curl = Program.installed("curl") != nil
+
+  private var environment: [String: String?] {
+    ["PATH": "\(box.work)/bin:\(ExamplePluginTests.folder):\(box.environment["PATH"] ?? "")"]
+  }
+
+  private func sluice(_ arguments: String..., input: [UInt8]? = nil) async throws -> Finished {
+    try await box.start(box.client(arguments, input: input.map { .bytes($0) } ?? .nothing, environment: environment)).finish()
+  }
+
+  @Test("the plugin in sluice-endpoint(7) works as it stands there, and so do the commands")
+  func manual() async throws {
+    let page = Document("man/sluice-endpoint.7")
+    let blocks = page.literalBlocks
+    try box.file("bin/sluice-endpoint-folder", #require(blocks.first { $0.hasPrefix("#!") }), mode: 0o755)
+    let config = try #require(blocks.first { $0.hasPrefix("remotes:") }).replacing("/mnt/disk", with: "\(box.work)/disk")
+    try write(Array(config.utf8), to: "\(box.home)/.config/sluice/config.yaml", mode: 0o600)
+    try box.file("bin/sluice", "#!/bin/sh\nexec '\(Program.built("sluice"))' \"$@\"\n", mode: 0o755)
+    try box.file("hello.txt", "hello\n")
+    try makeDirectory("\(box.work)/disk")
+    #expect(page.manualExamples.count == 6)
+    for line in page.manualExamples {
+      var program = Program("/bin/sh", ["-c", line.replacing("/mnt/disk", with: "\(box.work)/disk")])
+      program.environment = box.environment.merging(environment.compactMapValues { $0 }) { $1 }
+      program.directory = box.work
+      let run = try await box.start(program).finish()
+      #expect(run.exit == 0, "\(line)\n\(run.summary)")
+      if line.contains("endpoints") { #expect(run.outputText.contains("sluice-endpoint-folder")) }
+    }
+    for name in ["hello.txt", "2026/hello.txt", "x"] { try expectSame(contents("\(box.work)/disk/\(name)"), Array("hello\n".utf8)) }
+    #expect(names(in: "\(box.work)/disk").sorted() == ["2026", "hello.txt", "x"])
+    try await sluice("--no-clobber", "disk:hello.txt", input: bytes).failure(73, "rejected")
+    #expect(try await sluice("disk:y", input: bytes).success()["response"]["stored"].int == 12)
+    try await sluice("--retries", "0", "-o", "root=\(box.work)/none", "disk:y", input: bytes).failure(69, "server")
+  }
+
+  @Test("rclone stores objects under names of all kinds, where a storage renames and where it does not", .enabled(if: rclone))
+  func rcloneStores() async throws {
+    let config = try box.file("rclone.conf", "[disk]\ntype = alias\nremote = \(box.work)/disk\n[memory]\ntype = memory\n")
+    for (size, name) in [(0, "empty"), (300_000, "deep/er/ü 100% $HOME 'x'"), (3, "deep/er/ü 100% $HOME 'x'")] {
+      var generator = SeededGenerator(UInt64(size))
+      let bytes = generator.bytes(size)
+      try await sluice("-o", "config=\(config)", "rclone:disk:\(name)", input: bytes).success()
+      try expectSame(contents("\(box.work)/disk/\(name)"), bytes)
+    }
+    #expect(names(in: "\(box.work)/disk/deep/er").count == 1)
+    try await sluice("rclone:\(box.work)/disk/plain", input: bytes).success()
+    try expectSame(contents("\(box.work)/disk/plain"), bytes)
+    try await sluice("-o", "config=\(config)", "-o", "bwlimit=10M", "rclone:memory:bucket/x", input: bytes).success()
+  }
+
+  @Test("rclone's failures are told apart, and leave nothing", .enabled(if: rclone))
+  func rcloneFails() async throws {
+    try box.file("disk/there", "old")
+    try await sluice("--no-clobber", "rclone:\(box.work)/disk/there", input: bytes).failure(73, "rejected")
+    try await sluice("rclone:nowhere:x", input: bytes).failure(69, "server")
+    let closed = try box.scripted { _ in }
+    closed.stop()
+    let run = try await sluice("--retries", "0", "rclone::webdav,url='http://\(closed.authority)':x", input: bytes)
+    #expect(try run.failure(69, "server")["error"]["retryable"].bool == true)
+    #expect(names(in: "\(box.work)/disk") == ["there"])
+    try await sluice("check", "rclone:\(box.work)/disk/new/x").success()
+    try await sluice("mkdir", "rclone:\(box.work)/disk/new/y").success()
+    #expect(exists("\(box.work)/disk/new/y"))
+  }
+
+  @Test("a signed URL gets a PUT with the length of the object", .enabled(if: curl), arguments: [0, 5, 3_000_000])
+  func signed(size: Int) async throws {
+    let server = try await box.loopback()
+    var generator = SeededGenerator(UInt64(size))
+    let bytes = generator.bytes(size)
+    let url = server.plain("/") + "$SLUICE_PATH?signature=\\\"a%2Fb"
+    let config = try box.file(
+      "config.yaml", "remotes:\n  bucket:\n    type: signed\n    url-command: 'echo \"\(url)\"'\n", mode: 0o600)
+    var client = box.client(["--content-type", "text/x", "bucket:x"], input: .bytes(bytes), environment: environment)
+    client.environment["SLUICE_CONFIG"] = config
+    let run = try await box.start(client).finish()
+    let result = try run.success()
+    #expect(result["response"]["http_status"].int == 201)
+    #expect(result["endpoint"].text == "signed")
+    #expect(!(run.outputText + run.errorText).contains("signature"))
+    let request = try #require(try server.log().first { $0["method"].text == "PUT" })
+    #expect(request["headers"]["content-length"].text == "\(size)")
+    #expect(request["headers"]["transfer-encoding"] == .null)
+    #expect(request["headers"]["content-type"].text == "text/x")
+    let stored = try #require(names(in: server.plainFile("")).first)
+    try expectSame(contents(server.plainFile("/\(stored)")), bytes)
+  }
+
+  @Test(
+    "what the server of a signed URL says has its kind", .enabled(if: curl),
+    arguments: [(403, 77, "auth"), (400, 73, "rejected"), (412, 73, "rejected"), (503, 69, "server")] as [(Int, Int32, String)])
+  func signedFails(status: Int, exit: Int32, kind: String) async throws {
+    let server = try await box.loopback("--on", "/plain", "--status", "\(status)")
+    let run = try await sluice("--retries", "0", "-o", "url=\(server.plain("/x"))", "signed:", input: bytes)
+    let result = try run.failure(exit, kind)
+    #expect(result["response"]["http_status"].int == status)
+    #expect(result["error"]["retryable"].bool == (status == 503))
+  }
+
+  @Test("a signed URL that is not there, or a server that is away", .enabled(if: curl))
+  func unsigned() async throws {
+    try await sluice("signed:x", input: bytes).failure(73, "rejected")
+    try await sluice("-o", "url-command=exit 1", "signed:x", input: bytes).failure(77, "auth")
+    try await sluice("mkdir", "-o", "url=http://h/", "signed:x").usage()
+    let closed = try box.scripted { _ in }
+    closed.stop()
+    let run = try await sluice("--retries", "0", "-o", "url=http://\(closed.authority)/x", "signed:", input: bytes)
+    #expect(try run.failure(69, "server")["error"]["retryable"].bool == true)
+  }
+}
