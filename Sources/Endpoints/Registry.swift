@@ -4,5 +4,6 @@ public let builtInEndpoints: [any Endpoint.Type] = [
   SiYuan.self,
   S3.self,
   PlainHTTP.self,
+  WebDAV.self,
   LocalFile.self,
 ]

@@ -2,11 +2,11 @@
 ///
 /// What is meant for a person to change, such as credentials, a path or a full disk, is a refusal, and never tried again.
 enum RetryTable {
-  /// HTTP statuses, of whatever server or proxy (RFC 9110, RFC 6585): 408, 425, 429, and the failures of a server but for those that say that it
-  /// will never do this: 501 not implemented, 505 HTTP version, 507 storage full, 508 loop, 511 a network that wants a login.
+  /// HTTP statuses, of whatever server or proxy (RFC 9110, RFC 6585): 408, 425, 429; 423, because locks end (RFC 4918, 11.3); and the failures of
+  /// a server but for those that say that it will never do this: 501 not implemented, 505 HTTP version, 507 storage full, 508 loop, 511 a network that wants a login.
   static func mayPass(status: Int) -> Bool {
     switch status {
-    case 408, 425, 429: true
+    case 408, 423, 425, 429: true
     case 501, 505, 507, 508, 511: false
     default: (500...599).contains(status)
     }

@@ -94,13 +94,6 @@ struct CommandLineTests {
     #expect(run.errorText.contains("as-task"))
   }
 
-  @Test(
-    "destinations of endpoints that are not built yet are refused, not guessed at",
-    arguments: ["dav+http://127.0.0.1/x"])
-  func later(destination: String) async throws {
-    try await box.sluice(destination, input: .endless).usage()
-  }
-
   @Test("an argument that is no UTF-8 is a usage error")
   func encoding() async throws {
     let run = try await box.shell("printf x | '\(Program.built("sluice"))' \"./a$(printf '\\377')b\"")

@@ -113,6 +113,25 @@ struct PlainHTTPTests {
     #expect(try await box.sluice("http://\(server.authority)/x", input: bytes).success()["attempts"].int == 1)
   }
 
+  @Test(
+    "refusals are told apart in plain words",
+    arguments: [
+      ("411 Length Required", "Content-Length"), ("413 Content Too Large", "too large"), ("423 Locked", "locked"),
+      ("507 Insufficient Storage", "is full"), ("409 Conflict", "directory"), ("404 Not Found", "no place"),
+      ("405 Method Not Allowed", "no uploads"), ("412 Precondition Failed", "412"),
+    ])
+  func refusals(status: String, word: String) async throws {
+    let server = try box.scripted { exchange in
+      exchange.readBody()
+      let answer = exchange.request.method == "HEAD" ? "404 Not Found" : status
+      exchange.send("HTTP/1.1 \(answer)\r\nContent-Length: 0\r\n\r\n")
+    }
+    let run = try await box.sluice("--retries", "0", "http://\(server.authority)/x", input: bytes)
+    let result = try run.failure(73, "rejected")
+    #expect(run.errorText.contains(word), "\(run.summary)")
+    #expect(result["error"]["retryable"] == .bool(status.hasPrefix("423")))
+  }
+
   @Test("the server's 412 says that the object is there")
   func precondition() async throws {
     let server = box.keep(

@@ -5,7 +5,7 @@ import Testing
 @Suite struct RetryTableTests {
   @Test func `statuses that may pass are those and no others`() {
     let passing = (100...599).filter { RetryTable.mayPass(status: $0) }
-    #expect(passing == [408, 425, 429] + (500...599).filter { ![501, 505, 507, 508, 511].contains($0) })
+    #expect(passing == [408, 423, 425, 429] + (500...599).filter { ![501, 505, 507, 508, 511].contains($0) })
   }
 
   @Test(arguments: [

@@ -39,6 +39,8 @@ public final class Peer: Sendable {
 
   /// Where it keeps what is not stored yet.
   public var temporary: String { directory + "/tmp" }
+  /// The certificate that it made for itself, if it speaks TLS.
+  public var certificate: String { directory + "/tls.crt" }
   /// One line for each request, if it keeps such a log.
   public var log: String { directory + "/access.log" }
 

@@ -9,7 +9,7 @@ struct HTTPAnswer: Sendable {
   private static let jsonLimit = 64 * 1024
 
   var status: Int
-  /// Names in lower case; of a repeated one the first.
+  /// Names in lower case; of a repeated one the first, but all of `WWW-Authenticate`.
   var headers: [String: String]
   var body: [UInt8]
   /// False if the server answered before it could have seen all of the request's body.
@@ -30,9 +30,23 @@ struct HTTPAnswer: Sendable {
     return text.text
   }
 
-  /// The wait that the server asks for, in seconds (RFC 9110, 10.2.3). A date is not read: it would need a clock that agrees.
+  /// The wait that the server asks for, a day at the most (RFC 9110, 10.2.3).
   var retryAfter: Duration? {
-    headers["retry-after"].flatMap { Int64($0) }.flatMap { (0...86400).contains($0) ? .seconds($0) : nil }
+    headers["retry-after"].flatMap { HTTPAnswer.wait($0, date: headers["date"], now: millisecondsNow() / 1000) }
+  }
+
+  /// Reads `Retry-After`: seconds, or a date. That is held against the server's own clock where the answer tells it, so that a clock that is
+  /// wrong here does not matter.
+  ///
+  /// - Parameters:
+  ///   - date: the answer's `Date`.
+  ///   - now: seconds since 1970.
+  static func wait(_ text: String, date: String?, now: Int64) -> Duration? {
+    let day: Int64 = 86400
+    if !text.isEmpty, text.allSatisfy({ $0.isASCII && $0.isNumber }) { return .seconds(min(Int64(text) ?? day, day)) }
+    guard let end = HTTPDate.seconds(text) else { return nil }
+    let start = date.flatMap { HTTPDate.seconds($0) } ?? now
+    return .seconds(min(max(end - start, 0), day))
   }
 
   /// The failure that the HTTP status alone stands for; nil for 2xx.
@@ -52,6 +66,7 @@ struct HTTPAnswer: Sendable {
     case 408, 425, 429: failure = Failure(.server, "\(server) asks to try again later (HTTP \(status))")
     case 411: failure = Failure(.rejected, "\(server) wants a Content-Length, and a proxy on the way may have removed it (HTTP 411)")
     case 413: failure = Failure(.rejected, "the object is too large for \(server) or a proxy before it (HTTP 413)")
+    case 423: failure = Failure(.rejected, "somebody has locked the object on \(server) (HTTP 423)")
     case 507: failure = Failure(.rejected, "the storage of \(server) is full (HTTP 507)")
     case 400..<500: failure = Failure(.rejected, "\(server) refuses the request (HTTP \(status))")
     default: failure = Failure(.server, "\(server) has a problem (HTTP \(status))")

@@ -2,30 +2,98 @@ import BytePath
 import FoundationEssentials
 import Synchronization
 
-/// The way in that HTTP itself has: a token as `Bearer` (RFC 6750), user name and password as `Basic` (RFC 7617), sent with each request.
+/// The way in that HTTP itself has: a token as `Bearer` (RFC 6750), user name and password as `Basic` (RFC 7617), or as `Digest` (RFC 7616)
+/// once the server has asked for that. They come from the remote, else from the netrc file.
 final class HTTPCredentials: Sendable {
+  private enum Way: Sendable {
+    case none
+    case token(Secret)
+    case password(username: String, Secret?)
+  }
+
+  private struct State {
+    var way: Way?
+    var digest: DigestSession?
+    /// Whether the server has taken an answer to its challenge.
+    var isDigestProven = false
+    var lastAnswer: ContinuousClock.Instant?
+  }
+
   private let remote: Remote
   private let warn: @Sendable (String) -> Void
-  private let header = Mutex<Secret?>(nil)
+  private let state = Mutex(State())
 
   init(_ remote: Remote, warn: @escaping @Sendable (String) -> Void) {
     self.remote = remote
     self.warn = warn
   }
 
+  /// The header for one request.
+  ///
   /// - Throws: `config` if the secret can't be had.
-  func headers() async throws(Failure) -> [(name: String, value: String)] {
-    if let known = header.withLock({ $0 }) { return [("Authorization", known.exposed)] }
-    guard let value = try await value() else { return [] }
-    let secret = try Secret(value, origin: "the credentials")
-    header.withLock { $0 = secret }
-    return [("Authorization", secret.exposed)]
+  func headers(for method: HTTPRequest.Method, url: String) async throws(Failure) -> [(name: String, value: String)] {
+    switch try await way() {
+    case .none: return []
+    case .token(let token): return [("Authorization", "Bearer \(token.exposed)")]
+    case .password(let username, let secret):
+      let password = secret?.exposed ?? ""
+      let digest = state.withLock { state in
+        state.digest?.authorization(
+          username: username, password: password, method: method.rawValue, target: HTTPCredentials.target(of: url))
+      }
+      return [("Authorization", digest ?? "Basic \(Data("\(username):\(password)".utf8).base64EncodedString())")]
+    }
   }
 
-  private func value() async throws(Failure) -> String? {
-    if let token = remote.token { return "Bearer \(try await token.read(warn: warn).exposed)" }
-    guard let username = remote.username else { return nil }
-    let password = try await remote.password?.read(warn: warn).exposed ?? ""
-    return "Basic \(Data("\(username):\(password)".utf8).base64EncodedString())"
+  /// True if the server may yet ask for `Digest`, or for a new answer to it, so that an object that is sent now might have to be sent again.
+  func mayBeChallenged() async throws(Failure) -> Bool {
+    guard case .password = try await way() else { return false }
+    return state.withLock { state in
+      guard let last = state.lastAnswer else { return true }
+      return state.digest != nil && last.duration(to: .now) > .seconds(30)
+    }
+  }
+
+  /// Learns from an answer of the server that the credentials are for. Returns true if the request may be made again with others.
+  func learn(from answer: HTTPAnswer) async throws(Failure) -> Bool {
+    state.withLock { state in
+      state.lastAnswer = .now
+      if state.digest != nil, answer.status != 401 { state.isDigestProven = true }
+    }
+    guard answer.status == 401, case .password = try await way() else { return false }
+    guard let challenge = answer.headers["www-authenticate"].flatMap({ DigestChallenge.strongest(of: $0) }) else { return false }
+    return state.withLock { state in
+      // What was right before is too old now, whether the server says so or not. Else a second refusal means the password.
+      let isOld = challenge.isStale || (state.isDigestProven && state.digest?.challenge.nonce != challenge.nonce)
+      guard state.digest == nil || isOld else { return false }
+      state.digest = DigestSession(challenge, clientNonce: String(UInt64.random(in: 0 ... .max), radix: 36))
+      state.isDigestProven = false
+      return true
+    }
+  }
+
+  private func way() async throws(Failure) -> Way {
+    if let known = state.withLock({ $0.way }) { return known }
+    let way = try await read()
+    state.withLock { $0.way = way }
+    return way
+  }
+
+  private func read() async throws(Failure) -> Way {
+    if let token = remote.token { return .token(try await token.read(warn: warn)) }
+    if let username = remote.username, let password = remote.password {
+      return .password(username: username, try await password.read(warn: warn))
+    }
+    if let host = remote.base?.host, let entry = Netrc.lookUp(host, login: remote.username, warn: warn), let login = entry.login {
+      let origin = "the password for \(host) in the netrc file"
+      return .password(username: login, try entry.password.map { (text) throws(Failure) in try Secret(text, origin: origin) })
+    }
+    return remote.username.map { .password(username: $0, nil) } ?? .none
+  }
+
+  private static func target(of url: String) -> String {
+    guard let scheme = url.firstRange(of: "://") else { return url }
+    let path = url[scheme.upperBound...].drop { $0 != "/" }
+    return path.isEmpty ? "/" : String(path)
   }
 }

@@ -80,6 +80,8 @@ final class AnswerCollector: HTTPClientResponseDelegate {
     let isEnough = state.withLock { state in
       var answer = HTTPAnswer(status: Int(head.status.code), headers: [:], body: [], isAfterWholeBody: false, url: request.url)
       for (name, value) in head.headers.reversed() { answer.headers[name.lowercased()] = value }
+      let challenges = head.headers["www-authenticate"]
+      if !challenges.isEmpty { answer.headers["www-authenticate"] = challenges.joined(separator: ", ") }
       state.lastMove = .now
       let isEmpty = request.method == .head || answer.expectedLength == 0
       let isUnwanted = answer.status == 200 && !request.wantsContent

@@ -6,6 +6,10 @@ struct HTTPRequest: Sendable {
     case post = "POST"
     case put = "PUT"
     case delete = "DELETE"
+    // WebDAV (RFC 4918, 9).
+    case propfind = "PROPFIND"
+    case makeCollection = "MKCOL"
+    case move = "MOVE"
   }
 
   var method: Method

@@ -5,14 +5,12 @@ public struct PlainHTTP: Endpoint {
   public static let kind = EndpointKind(name: "http", schemes: [("http", false), ("https", true)], takesToken: true)
 
   private let base: BaseURL
-  private let http: HTTPTransport
-  private let credentials: HTTPCredentials
+  private let http: HTTPSession
 
   public init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
     guard let base = remote.base else { throw Failure(.config, "an http remote needs a url") }
     self.base = base
-    http = try HTTPTransport(for: base, context)
-    credentials = HTTPCredentials(remote, warn: context.warn)
+    http = try HTTPSession(base, remote, context)
   }
 
   public func close() async { await http.close() }
@@ -48,7 +46,7 @@ public struct PlainHTTP: Endpoint {
 
   public func put(_ upload: Upload) async throws(Failure) -> Receipt {
     let (payload, path, attributes, meter) = (upload.payload, upload.path, upload.attributes, upload.meter)
-    var request = try await request(.put, path)
+    var request = HTTPRequest(method: .put, url: http.url(path))
     if let type = attributes.contentType { request.headers.append(("Content-Type", type)) }
     if attributes.existing == .refuse {
       // Some servers do not know the header, nginx among them, and would overwrite.
@@ -89,6 +87,11 @@ public struct PlainHTTP: Endpoint {
     case 412 where attributes.existing == .refuse: throw answer.withEvidence(alreadyThere(path))
     case 404:
       throw answer.withEvidence(Failure(.rejected, "\(base.origin) has no place for \(path) (HTTP 404)", hint: "is its directory there?"))
+    case 409:
+      throw answer.withEvidence(
+        Failure(
+          .rejected, "\(base.origin) cannot put \(path) there (HTTP 409)",
+          hint: "is its directory there, and is it no directory itself? dav+http:// makes the missing ones"))
     case 405: throw answer.withEvidence(Failure(.rejected, "\(base.origin) takes no uploads to \(path) (HTTP 405)"))
     default:
       if let failure = answer.statusFailure(base.origin) { throw failure }
@@ -100,13 +103,9 @@ public struct PlainHTTP: Endpoint {
   }
 
   private func head(_ path: String) async throws(Failure) -> HTTPAnswer {
-    var request = try await request(.head, path)
+    var request = HTTPRequest(method: .head, url: http.url(path))
     // The length of a compressed answer would not be the object's.
     request.headers.append(("Accept-Encoding", "identity"))
     return try await http.send(request)
-  }
-
-  private func request(_ method: HTTPRequest.Method, _ path: String) async throws(Failure) -> HTTPRequest {
-    HTTPRequest(method: method, url: base.url(URLText.encoded(path)), headers: try await credentials.headers())
   }
 }

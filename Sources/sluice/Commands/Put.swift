@@ -8,8 +8,8 @@ struct Put: RunnableCommand {
     abstract: "Upload one stream to one or more destinations.",
     usage: "sluice [put] [options] DEST... [-- COMMAND [ARG...]]",
     discussion: """
-      DEST is alist+http://HOST:PORT/PATH, siyuan+http://HOST:PORT/data/…, s3://BUCKET/KEY, http://HOST:PORT/PATH, \
-      a local path, or NAME:PATH of a remote in the config file.
+      DEST is alist+http://HOST:PORT/PATH, siyuan+http://HOST:PORT/data/…, http://HOST:PORT/PATH, dav+http://HOST:PORT/PATH, \
+      s3://BUCKET/KEY, a local path, or NAME:PATH of a remote in the config file.
       A command's output is uploaded only when the command exits 0.
 
       Other commands: sluice mkdir, check, held, endpoints; each has a --help of its own.

@@ -1,0 +1,51 @@
+import BytePath
+
+/// HTTP to one server, with its credentials.
+///
+/// A server that wants `Digest` says so in a 401, so the first request to it is made twice. That is never one with an object: before it, a
+/// server that has not said anything yet is asked with a `HEAD`.
+final class HTTPSession: Sendable {
+  let base: BaseURL
+  private let transport: HTTPTransport
+  private let credentials: HTTPCredentials
+
+  /// - Throws: as `HTTPTransport`.
+  init(_ base: BaseURL, _ remote: Remote, _ context: EndpointContext) throws(Failure) {
+    self.base = base
+    transport = try HTTPTransport(for: base, context)
+    credentials = HTTPCredentials(remote, warn: context.warn)
+  }
+
+  func close() async { await transport.close() }
+
+  /// The address of an object, whose path is percent-encoded here.
+  func url(_ path: String) -> String { base.url(URLText.encoded(path)) }
+
+  /// - Throws: what stands in the way of an answer; one that refuses is an answer.
+  func send(_ request: HTTPRequest) async throws(Failure) -> HTTPAnswer {
+    if request.isUpload, request.body.length > 0, try await credentials.mayBeChallenged() {
+      _ = try await send(HTTPRequest(method: .head, url: request.url))
+    }
+    var url = request.url
+    // Once for the challenge, and once more if its nonce was too old.
+    for _ in 0..<2 {
+      let answer = try await sendOnce(request, to: url)
+      guard isOurs(answer.url), try await credentials.learn(from: answer) else { return answer }
+      // The answer to a challenge is made for one address.
+      url = answer.url
+    }
+    return try await sendOnce(request, to: url)
+  }
+
+  private func sendOnce(_ request: HTTPRequest, to url: String) async throws(Failure) -> HTTPAnswer {
+    var request = request
+    request.url = url
+    request.headers += try await credentials.headers(for: request.method, url: url)
+    return try await transport.send(request)
+  }
+
+  /// False if redirects led to a server that the credentials are not for.
+  private func isOurs(_ url: String) -> Bool {
+    RedirectTarget(url, from: base.origin)?.origin == base.origin
+  }
+}

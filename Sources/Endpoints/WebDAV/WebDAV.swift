@@ -1,0 +1,70 @@
+public import BytePath
+
+/// A WebDAV server (RFC 4918). Missing parents are made, and an object gets its name when it is whole; see `WebDAVUpload`.
+public struct WebDAV: Endpoint {
+  public static let kind = EndpointKind(
+    name: "dav", schemes: [("dav+http", false), ("dav+https", true), ("dav", false), ("davs", true)], options: ["direct"], takesToken: true)
+
+  private let http: HTTPSession
+  private let api: WebDAVAPI
+  private let context: EndpointContext
+  private let moving = MoveSupport()
+
+  public init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
+    guard let base = remote.base else { throw Failure(.config, "a dav remote needs a url") }
+    self.context = context
+    http = try HTTPSession(base, remote, context)
+    api = WebDAVAPI(http)
+  }
+
+  public func close() async { await http.close() }
+
+  /// With a slash at its start. A `?` or `#` in it is a character of the name.
+  public func objectPath(_ text: String) throws(Failure) -> String {
+    let path = text.hasPrefix("/") ? text : "/\(text)"
+    guard !path.hasSuffix("/") else {
+      throw Failure(.usage, "\(path) names no object", hint: "add its name: \(path)NAME")
+    }
+    guard !path.split(separator: "/").contains(where: { $0 == "." || $0 == ".." }) else {
+      throw Failure(.usage, "the path \(path) has a . or .. in it", hint: "write the path out")
+    }
+    return path
+  }
+
+  public func directoryPath(_ text: String) throws(Failure) -> String {
+    var path = text[...]
+    while path.last == "/" { path.removeLast() }
+    return path.isEmpty ? "/" : try objectPath(String(path))
+  }
+
+  public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
+    guard try await api.isVacant(path, attributes.existing) else { return }
+    var folder = WebDAVAPI.parent(of: path)
+    while let next = folder {
+      if let found = try await api.find(next) {
+        return try api.checkFolder(found, next)
+      }
+      context.detail("\(next) is missing on \(http.base.origin) and will be made")
+      folder = WebDAVAPI.parent(of: next)
+    }
+  }
+
+  public func wantedHashes(for path: String) async -> Set<HashAlgorithm> { api.keepsHashes(path) ? [.sha1] : [] }
+
+  public func put(_ upload: Upload) async throws(Failure) -> Receipt {
+    try await WebDAVUpload(upload: upload, api: api, moving: moving, warn: context.warn).run()
+  }
+
+  public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
+    Receipt(httpStatus: try await api.makeFolder(path))
+  }
+
+  public func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification {
+    let found = try await api.checkSize(of: path, path, payload)
+    guard let sha1 = found.sha1 else { return .size }
+    guard try await payload.digest(.sha1) == sha1 else {
+      throw Failure(.server, "\(path) has another SHA-1 on \(http.base.origin)", retryable: true)
+    }
+    return .sizeAndHash
+  }
+}

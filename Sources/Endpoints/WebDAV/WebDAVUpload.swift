@@ -1,0 +1,189 @@
+import BytePath
+import Synchronization
+
+/// One attempt to put an object.
+///
+/// Some servers write straight into the file of the name that they are told, Go's among them: an upload that is cut off destroys what was
+/// there. So the object is put under a temporary name beside its own, and `MOVE` gives it its name when the server has all of it. Where
+/// there is no `MOVE`, or with `-o direct`, it is put under its own name.
+///
+/// The checkpoint has the temporary name, so that a later attempt, also one of another run, removes what is left of this one, or does the
+/// `MOVE` alone if that was all that was missing.
+struct WebDAVUpload: Sendable {
+  /// How far the object with the temporary name is.
+  private enum Stage: String {
+    case sending, moving
+  }
+
+  let upload: Upload
+  let api: WebDAVAPI
+  let moving: MoveSupport
+  let warn: @Sendable (String) -> Void
+
+  private var server: String { api.http.base.origin }
+  private var existing: Existing { upload.attributes.existing }
+
+  func run() async throws(Failure) -> Receipt {
+    upload.meter.setSent(0)
+    if let receipt = try await receiptOfEarlierAttempt() { return receipt }
+    // nginx does not know If-None-Match, and AList deletes a folder whose name is put to.
+    if try await api.isVacant(upload.path, existing), let folder = WebDAVAPI.parent(of: upload.path) {
+      try await api.makeFolder(folder)
+    }
+    if !upload.attributes.has("direct"), moving.isPossible, let receipt = try await putAside() { return receipt }
+    return try await putDirect()
+  }
+
+  /// Returns nil if the server cannot move; then nothing of it is left.
+  private func putAside() async throws(Failure) -> Receipt? {
+    let temporary = temporaryName(beside: upload.path)
+    remember(temporary, .sending)
+    do throws(Failure) {
+      try await send(to: temporary)
+      try await api.checkSize(of: temporary, upload.path, upload.payload)
+      return try await publish(temporary)
+    } catch {
+      throw await cleared(temporary, error)
+    }
+  }
+
+  /// Gives the object its name. Returns nil if the server cannot.
+  private func publish(_ temporary: String) async throws(Failure) -> Receipt? {
+    remember(temporary, .moving)
+    // A folder that was made meanwhile would go with all that is in it (RFC 4918, 9.9.3).
+    _ = try await api.isVacant(upload.path, existing)
+    switch try await api.move(temporary, to: upload.path, existing) {
+    case .done(let answer):
+      upload.checkpoint.set(nil)
+      return receipt(answer)
+    case .impossible(let answer):
+      moving.isPossible = false
+      warn("\(server) does not rename (HTTP \(answer.status)), so \(upload.path) is sent once more, straight to its name; see -o direct")
+      if await isRemoved(temporary) { upload.checkpoint.set(nil) } else { warn("\(temporary) is left on \(server)") }
+      upload.meter.setSent(0)
+      return nil
+    }
+  }
+
+  /// What an attempt before this one left: its object, if that is whole, is moved now; otherwise it is removed.
+  private func receiptOfEarlierAttempt() async throws(Failure) -> Receipt? {
+    guard let (temporary, stage) = remembered else { return nil }
+    guard stage == .moving else {
+      if await isRemoved(temporary) { upload.checkpoint.set(nil) }
+      return nil
+    }
+    let left = try await api.find(temporary)
+    if left == nil, try await api.find(upload.path)?.size == upload.payload.length {
+      // Nothing but the MOVE takes it away: only the answer was lost.
+      upload.checkpoint.set(nil)
+      return Receipt()
+    }
+    if left?.size == upload.payload.length {
+      do throws(Failure) {
+        return try await publish(temporary)
+      } catch {
+        throw await cleared(temporary, error)
+      }
+    }
+    if await isRemoved(temporary) { upload.checkpoint.set(nil) }
+    return nil
+  }
+
+  private func putDirect() async throws(Failure) -> Receipt {
+    do throws(Failure) {
+      return receipt(try await send(to: upload.path, condition: existing == .refuse))
+    } catch {
+      var failure = error
+      // A refusal has an answer, and comes before anything is written.
+      if failure.httpStatus == nil, upload.meter.sent > 0 {
+        failure.hint = "\(upload.path) may hold a part of the object now"
+      }
+      throw failure
+    }
+  }
+
+  private func receipt(_ answer: HTTPAnswer) -> Receipt {
+    Receipt(httpStatus: answer.status, response: answer.body.isEmpty ? nil : answer.report)
+  }
+
+  /// Sends the object.
+  ///
+  /// - Parameter condition: whether the server is to refuse if there is something already.
+  @discardableResult
+  private func send(to path: String, condition: Bool = false) async throws(Failure) -> HTTPAnswer {
+    let attributes = upload.attributes
+    var request = HTTPRequest(method: .put, url: api.http.url(path))
+    if let type = attributes.contentType { request.headers.append(("Content-Type", type)) }
+    if let modified = attributes.modified { request.headers.append(("X-OC-Mtime", String(modified / 1000))) }
+    if api.keepsHashes(upload.path) { request.headers.append(("OC-Checksum", "SHA1:\(try await upload.payload.digest(.sha1))")) }
+    if condition { request.headers.append(("If-None-Match", "*")) }
+    request.body = HTTPBody(payload: upload.payload, meter: upload.meter)
+    request.isUpload = true
+    let answer = try await api.http.send(request)
+    guard (200..<300).contains(answer.status) else {
+      throw answer.status == 412 && condition
+        ? answer.withEvidence(WebDAVAPI.alreadyThere(upload.path)) : api.refusal(answer, upload.path)
+    }
+    guard answer.isAfterWholeBody else {
+      throw answer.withEvidence(Failure(.protocol, "\(server) reports success before it had the whole object", retryable: true))
+    }
+    return answer
+  }
+
+  /// Removes what is left of a failed attempt, or says where it is. An object that only lacks its name is kept for the next attempt.
+  private func cleared(_ temporary: String, _ failure: Failure) async -> Failure {
+    let isUnsent = failure.kind == .unreachable && !failure.isOutcomeUnknown && upload.meter.sent == 0 && upload.payload.length > 0
+    let isWhole = remembered?.stage == .moving
+    // Who may not put has put nothing.
+    if !isWhole, isUnsent || failure.kind == .auth {
+      upload.checkpoint.set(nil)
+      return failure
+    }
+    if !(isWhole && failure.isRetryable), await isRemoved(temporary) {
+      // After a cut the server may write on for a moment, so the next attempt looks again.
+      if failure.httpStatus != nil { upload.checkpoint.set(nil) }
+      return failure
+    }
+    var failure = failure
+    let rest = "\(isWhole ? "the whole object" : "what is left of the upload") is at \(temporary)"
+    failure.hint = failure.hint.map { "\($0); \(rest)" } ?? rest
+    return failure
+  }
+
+  /// In a task of its own, as one that was interrupted is to leave nothing either, but then not for long.
+  private func isRemoved(_ path: String) async -> Bool {
+    let limit = Duration.milliseconds(Task.isCancelled ? 700 : 10_000)
+    let api = api
+    let removal = Task.detached { await api.delete(path) }
+    let timer = Task.detached {
+      try await Task.sleep(for: limit)
+      removal.cancel()
+    }
+    defer { timer.cancel() }
+    return await removal.value
+  }
+
+  private func remember(_ temporary: String, _ stage: Stage) {
+    upload.checkpoint.set("\(stage.rawValue) \(temporary)")
+  }
+
+  private var remembered: (temporary: String, stage: Stage)? {
+    guard let words = upload.checkpoint.text?.split(separator: " ", maxSplits: 1), words.count == 2 else { return nil }
+    let temporary = String(words[1])
+    // A job that somebody has changed must not make us remove anything else.
+    guard let stage = Stage(rawValue: String(words[0])), WebDAVAPI.parent(of: temporary) == WebDAVAPI.parent(of: upload.path),
+      temporary.contains(".sluice-")
+    else { return nil }
+    return (temporary, stage)
+  }
+}
+
+/// Whether a server can move, as far as is known.
+final class MoveSupport: Sendable {
+  private let state = Mutex(true)
+
+  var isPossible: Bool {
+    get { state.withLock { $0 } }
+    set { state.withLock { $0 = newValue } }
+  }
+}
