@@ -82,7 +82,6 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "EndToEndTests", dependencies: ["sluice", "sluice-loopback", "Support", .product(name: "Crypto", package: "swift-crypto")],
-      exclude: ["Golden", "result.schema.json"],
-      swiftSettings: settings),
+      exclude: ["Golden", "result.schema.json"], swiftSettings: settings),
   ]
 )

@@ -107,7 +107,8 @@ struct ProgressTests {
     var client = box.client(
       ["--limit-rate", "400k", server.plain("/slow"), server.plain("/b"), "./c"], input: .bytes([UInt8](repeating: 1, count: 400_000)))
     client.error = .descriptor(terminal.child)
-    try await box.start(client).finish()
+    let run = await (try box.start(client)).finish()
+    #expect(run.exit == 0, "\(run.summary)")
     try await eventually("the lines are gone") { terminal.text.contains("503") && screen(terminal.text).last == "" }
     let together = terminal.text.components(separatedBy: "\u{1b}[J").contains { frame in
       ["/plain/slow  ", "/plain/b  ", "./c  "].allSatisfy(frame.contains)
