@@ -71,8 +71,7 @@ public final class SpoolDirectory: Sendable {
 
   /// Removes what runs left that died before the end of their input. Best effort: a later run tries again.
   public func sweep() {
-    guard let lock = try? lockDirectory() else { return }
-    let names = Set(self.names())
+    guard let lock = try? lockDirectory(), let names = (try? self.names()).map({ Set($0) }) else { return }
     for id in Set(names.map { $0.prefix { $0 != "." } }) where !id.isEmpty {
       // A held spool is not even locked, because another sluice may want to send it now.
       let isHeld = names.isSuperset(of: ["\(id).data", "\(id).json"]) && !names.contains("\(id).json.new")
@@ -97,8 +96,10 @@ public final class SpoolDirectory: Sendable {
   }
 
   /// The IDs of the spools that are complete, oldest first: held ones, and those that a running sluice is sending.
-  public func completeIDs() -> [String] {
-    names().filter { $0.hasSuffix(".json") }.map { String($0.dropLast(5)) }.sorted()
+  ///
+  /// - Throws: `spool` if the folder can't be read.
+  public func completeIDs() throws(Failure) -> [String] {
+    try names().filter { $0.hasSuffix(".json") }.map { String($0.dropLast(5)) }.sorted()
   }
 
   /// True if there is a complete spool of this ID.
@@ -117,5 +118,9 @@ public final class SpoolDirectory: Sendable {
     _ = unlinkat(descriptor.raw, name, 0)
   }
 
-  func names() -> [String] { namesInDirectory(path) }
+  func names() throws(Failure) -> [String] {
+    do throws(SystemError) { return try namesInDirectory(path) } catch {
+      throw Failure(.spool, "cannot read the spool folder \(path): \(error.words)")
+    }
+  }
 }

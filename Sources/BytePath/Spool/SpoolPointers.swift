@@ -38,7 +38,9 @@ extension SpoolDirectory {
   }
 
   /// The IDs of spools in other folders, oldest first.
-  public func idsElsewhere() -> [String] {
-    names().filter { $0.hasSuffix(SpoolDirectory.suffix) }.map { String($0.dropLast(SpoolDirectory.suffix.count)) }.sorted()
+  ///
+  /// - Throws: `spool` if the folder can't be read.
+  public func idsElsewhere() throws(Failure) -> [String] {
+    try names().filter { $0.hasSuffix(SpoolDirectory.suffix) }.map { String($0.dropLast(SpoolDirectory.suffix.count)) }.sorted()
   }
 }

@@ -1,13 +1,19 @@
-/// The names in a directory, in no order; none if it can't be read.
-public func namesInDirectory(_ path: String) -> [String] {
-  guard let stream = opendir(path) else { return [] }
+/// The names in a folder, without `.` and `..`, in no order.
+///
+/// - Throws: a folder that can't be read, or one that can't be read to its end: a list with names missing would look like a whole one.
+public func namesInDirectory(_ path: String) throws(SystemError) -> [String] {
+  guard let stream = opendir(path) else { throw SystemError("opendir", errno) }
   defer { closedir(stream) }
   var names: [String] = []
-  while let entry = readdir(stream) {
+  while true {
+    errno = 0
+    guard let entry = readdir(stream) else {
+      guard errno == 0 else { throw SystemError("readdir", errno) }
+      return names
+    }
     let name = withUnsafePointer(to: &entry.pointee.d_name) { tuple in
       tuple.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: tuple.pointee)) { String(cString: $0) }
     }
     if name != ".", name != ".." { names.append(name) }
   }
-  return names
 }

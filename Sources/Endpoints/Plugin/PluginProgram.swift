@@ -19,7 +19,7 @@ public struct PluginProgram: Sendable, Equatable {
 
   /// All of them, by name.
   public static func all() -> [PluginProgram] {
-    let files = folders.flatMap { namesInDirectory($0) }
+    let files = folders.flatMap { (try? namesInDirectory($0)) ?? [] }
     let names = Set(files.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) })
     return names.sorted().compactMap { PluginProgram(named: $0) }
   }

@@ -86,7 +86,7 @@ struct S3Multipart {
     let isDigest = parts.allSatisfy { $0.value.etag.lowercased() == $0.value.md5 } && object.hasDigestTags
     let expected = isDigest ? S3Multipart.tag(of: plan.numbers.compactMap { parts[$0]?.md5 }) : nil
     memory.expect(expected, of: object.path)
-    return try await complete(session, plan.numbers.map { ($0, parts[$0]!) }, expected)
+    return try await complete(session, plan.numbers.compactMap { number in parts[number].map { (number, $0) } }, expected)
   }
 
   /// The entity tag of an object in parts: the MD5 of their MD5s, and their number.

@@ -37,9 +37,9 @@ struct HeldSelection: ParsableArguments {
   /// - Throws: `spool` if the folder can't be used.
   static func all(in option: String?) throws(Failure) -> [(directory: SpoolDirectory, id: String)] {
     let directory = try SpoolPlace(option: option).open()
-    let here = directory.completeIDs().map { (directory, $0) }
+    let here = try directory.completeIDs().map { (directory, $0) }
     guard option == nil else { return here }
-    let elsewhere = directory.idsElsewhere().compactMap { id in directory.other(having: id).map { ($0, id) } }
+    let elsewhere = try directory.idsElsewhere().compactMap { id in directory.other(having: id).map { ($0, id) } }
     return (here + elsewhere).sorted { $0.1 < $1.1 }
   }
 
