@@ -86,7 +86,10 @@ struct PartsRun: Sendable {
     if let manifest { return await end(sender, manifest, meter) }
     sender.closeRest()
     tellOfRest(sender) { _ in true }
-    if let failure = Task.isCancelled ? .interrupted : failure { throw failure }
+    if var failure = Task.isCancelled ? .interrupted : failure {
+      if sender.progress.contains(where: { $0.arrived > 0 }) { failure.hint = "what has arrived is no set, and nothing is kept" }
+      throw failure
+    }
     return targets.indices.map { outcome(of: $0, sender, meter) }
   }
 
