@@ -72,7 +72,11 @@ struct Opening {
     let messages = messages
     let endpoint = try place.open(
       place.remote, EndpointContext(http: settings, warn: { messages.warning($0) }, detail: { messages.detail($0) }))
-    try endpoint.checkOptions(place.defaults.merging(options.optionValues) { $1 })
+    do throws(Failure) { try endpoint.checkOptions(place.defaults.merging(options.optionValues) { $1 }) } catch {
+      // Without the flags it would be no better.
+      if (try? endpoint.checkOptions(place.defaults)) == nil { throw Failure(.config, "\(text): \(error.message)", hint: error.hint) }
+      throw error
+    }
     let path = try purpose == .object ? endpoint.objectPath(pathText) : endpoint.directoryPath(pathText)
     return Target(text: text, endpoint: endpoint, path: path, defaults: place.defaults)
   }
@@ -87,7 +91,8 @@ struct Opening {
         ? Failure(.usage, "-o \(option.key) has no effect with mkdir")
         : Failure(.usage, "no destination here knows -o \(option.key)", hint: "there are: \(known)")
     }
-    if options.optionValues["wait"] != nil, options.optionValues["as-task"] == nil, !targets.contains(where: { $0.kind.isPlugin }) {
+    let takesWait = { (target: Target) in target.kind.isPlugin || target.defaults["as-task"] != nil }
+    if options.optionValues["wait"] != nil, options.optionValues["as-task"] == nil, !targets.contains(where: takesWait) {
       throw Failure(.usage, "-o wait has no effect without -o as-task")
     }
     let takers = targets.filter { $0.kind.takesToken }
