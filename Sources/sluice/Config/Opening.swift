@@ -104,18 +104,23 @@ struct Opening {
     }
   }
 
-  /// A plugin gets each key as the name of a variable, and a secret would be seen by every user of the machine and be written to a held
-  /// spool.
+  /// A plugin gets each key as the name of a variable, in which a credential would be seen by every user of the machine, stand in place of
+  /// the remote's own, and be written to a held spool.
   private func checkKeys(on targets: [Target]) throws(Failure) {
     guard targets.contains(where: { $0.kind.isPlugin }) else { return }
+    var spellings: [String: String] = [:]
     for option in options.endpointOptions {
       guard PluginProgram.isWord(option.key) else {
         throw Failure(.usage, "-o \(option.key) is no key that a plugin can be given", hint: "use letters, digits, - and _")
       }
-      guard option.key != "token", option.key != "password" else {
+      let variable = PluginProgram.variable(of: option.key)
+      if let credential = ["token", "username", "password"].first(where: { PluginProgram.variable(of: $0) == variable }) {
         throw Failure(
-          .usage, "-o \(option.key) would show a secret to every user of the machine",
-          hint: "make a remote in the config file, with \(option.key)-file")
+          .usage, "-o \(option.key) would show a credential to every user of the machine",
+          hint: "make a remote in the config file, with \(credential == "username" ? credential : "\(credential)-file")")
+      }
+      if let other = spellings.updateValue(option.key, forKey: variable), other != option.key {
+        throw Failure(.usage, "-o \(other) and -o \(option.key) are the same to a plugin: \(variable)", hint: "leave one out")
       }
     }
   }
