@@ -121,7 +121,8 @@ struct PutRun: Sendable {
       await progress.end()
       return outcomes
     } catch {
-      let failure = Task.isCancelled ? interruption : error
+      var failure = Task.isCancelled ? interruption : error
+      if put.partSize != nil, let hint = error.hint { failure.hint = hint }
       let outcomes = targets.indices.map { outcome(of: targets[$0], refused[$0] ?? failure) }
       outcomes.forEach { report.line($0.json) }
       messages.failure(failure)
