@@ -265,6 +265,7 @@ struct PartsTests {
     "options that make no sense with parts",
     arguments: [
       ["--part-size", "0"], ["--part-size", "1M", "--max-spool", "1k"], ["--part-size", "1M", "-o", "as-task"],
+      ["--part-size", "1M", "--verify", "-o", "as-task", "-o", "wait"],
       ["--part-size", "1M", "--no-sha256", "--input", "x"],
     ])
   func mistakes(options: [String]) async throws {
