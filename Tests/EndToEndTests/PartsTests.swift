@@ -254,7 +254,9 @@ struct PartsTests {
 
     let server = try await box.loopback("--on", "/plain/y.part-00002", "--stall-after", "10")
     let late = try box.start(box.client(["--part-size", "100000", server.plain("/y")], input: .bytes(object(150_000))))
-    try await eventually("the manifest is held") { box.spoolNames.count { $0.hasSuffix(".json") } == 2 }
+    try await eventually("the first part has arrived, and the rest is held") {
+      exists(server.plainFile("/y.part-00001")) && box.spoolNames.count { $0.hasSuffix(".json") } == 2 && box.spoolNames.count == 4
+    }
     late.signal(SIGINT)
     let run = await late.finish()
     #expect(run.exit == 130, "\(run.summary)")

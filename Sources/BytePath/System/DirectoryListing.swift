@@ -2,12 +2,15 @@
 ///
 /// - Throws: a folder that can't be read, or one that can't be read to its end: a list with names missing would look like a whole one.
 public func namesInDirectory(_ path: String) throws(SystemError) -> [String] {
-  guard let stream = opendir(path) else { throw SystemError("opendir", errno) }
+  var opened = opendir(path)
+  while opened == nil, errno == EINTR { opened = opendir(path) }
+  guard let stream = opened else { throw SystemError("opendir", errno) }
   defer { closedir(stream) }
   var names: [String] = []
   while true {
     errno = 0
     guard let entry = readdir(stream) else {
+      if errno == EINTR { continue }
       guard errno == 0 else { throw SystemError("readdir", errno) }
       return names
     }
