@@ -41,14 +41,21 @@ final class AWSCredentialCache: Sendable {
   /// Milliseconds that a request may need from its signature to its arrival.
   private static let margin: Int64 = 60_000
 
+  private let now: @Sendable () -> Int64
   private let read: @Sendable () async throws(Failure) -> AWSCredentials
   private let state = Mutex((known: AWSCredentials?.none, reading: Reading?.none))
 
-  init(_ read: @escaping @Sendable () async throws(Failure) -> AWSCredentials) { self.read = read }
+  /// - Parameter now: milliseconds since 1970.
+  init(
+    now: @escaping @Sendable () -> Int64 = { millisecondsNow() }, _ read: @escaping @Sendable () async throws(Failure) -> AWSCredentials
+  ) {
+    self.now = now
+    self.read = read
+  }
 
   /// - Throws: as `AWSCredentialSource.read`.
   func current() async throws(Failure) -> AWSCredentials {
-    if let known = state.withLock({ $0.known }), known.end.map({ $0 > millisecondsNow() }) ?? true { return known }
+    if let known = state.withLock({ $0.known }), known.end.map({ $0 > now() }) ?? true { return known }
     return try await readOnce()
   }
 
@@ -81,7 +88,7 @@ final class AWSCredentialCache: Sendable {
     do throws(Failure) {
       var credentials = try await read()
       // Some that are old from the start are not asked for before each call: the server will say whether they are.
-      credentials.end = credentials.end.flatMap { $0 - Self.margin > millisecondsNow() ? $0 - Self.margin : nil }
+      credentials.end = credentials.end.flatMap { $0 - Self.margin > now() ? $0 - Self.margin : nil }
       result = .success(credentials)
     } catch {
       result = .failure(error)

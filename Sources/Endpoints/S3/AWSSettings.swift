@@ -42,9 +42,9 @@ struct AWSSettings: Sendable {
     }
     if let username = remote.username, let password = remote.password {
       credentials = .remote(accessKey: username, password)
-    } else if remote.settings["profile"] == nil, let accessKey = environment("AWS_ACCESS_KEY_ID") {
-      guard let secret = environment("AWS_SECRET_ACCESS_KEY") else {
-        throw Failure(.config, "AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY", hint: "set both or none")
+    } else if remote.settings["profile"] == nil, environment("AWS_ACCESS_KEY_ID") != nil || environment("AWS_SECRET_ACCESS_KEY") != nil {
+      guard let accessKey = environment("AWS_ACCESS_KEY_ID"), let secret = environment("AWS_SECRET_ACCESS_KEY") else {
+        throw Failure(.config, "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set", hint: "set both or none")
       }
       // The variables come before a profile that another variable names, as with the AWS CLI.
       credentials = .keys(
