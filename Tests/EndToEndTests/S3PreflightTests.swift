@@ -22,7 +22,7 @@ struct S3PreflightTests {
     let result = try late.failure(76, "protocol")
     #expect(late.errorText.contains("gives no ETag"))
     #expect(result["http_status"].int == 200)
-    #expect(result["response"].text?.contains("Welcome") == true)
+    #expect(result["response"]["text"].text?.contains("Welcome") == true)
     #expect(server.calls == [.put])
     let early = try await run(server, ["s3://b/k"], input: .endless)
     try early.failure(76, "protocol")
