@@ -215,6 +215,42 @@ struct S3FaultTests {
     try await run(server, ["--no-clobber", "s3://b/k"], input: .bytes(bytes)).failure(73, "exists")
   }
 
+  @Test("the condition is kept where it is another header that a server does not know")
+  func keptCondition() async throws {
+    let server = try ScriptedS3(box) { call, exchange in
+      guard call.operation == .put else { return false }
+      if call.request.header("x-amz-checksum-sha256") != nil {
+        exchange.refuse("501 Not Implemented", "NotImplemented")
+      } else {
+        exchange.refuse("412 Precondition Failed", "PreconditionFailed")
+      }
+      return true
+    }
+    try await run(server, ["--no-hold", "--no-clobber", "s3://b/k"], input: .bytes([1])).failure(73, "exists")
+    #expect(server.requests.last?.header("If-None-Match") == "*")
+    #expect(server.count(of: .put) == 2)
+  }
+
+  @Test("headers that were left out in vain are sent again")
+  func leftOutInVain() async throws {
+    let server = try ScriptedS3(box) { call, exchange in
+      guard call.operation == .put, call.before < 3 else { return false }
+      if call.before < 2 { exchange.refuse("501 Not Implemented", "NotImplemented") } else { exchange.refuse("503 Slow Down", "SlowDown") }
+      return true
+    }
+    try await run(server, ["--no-clobber", "s3://b/k"], input: .bytes([1])).success()
+    let puts = server.requests.filter { $0.method == "PUT" }
+    #expect(puts.map { $0.header("If-None-Match") } == ["*", "*", nil, "*"])
+    #expect(puts.map { $0.header("x-amz-checksum-sha256") != nil } == [true, false, false, true])
+    let named = try ScriptedS3(box) { call, exchange in
+      guard call.operation == .put else { return false }
+      exchange.refuse("501 Not Implemented", "NotImplemented", "<Header>x-amz-acl</Header>")
+      return true
+    }
+    try await run(named, ["--no-hold", "-o", "acl=private", "s3://b/k"], input: .bytes([1])).failure(73, "rejected")
+    #expect(named.calls == [.put])
+  }
+
   @Test("who may write but not look is no stranger; who may not write is found out before the input is read")
   func writeOnly() async throws {
     for mayWrite in [true, false] {
@@ -263,6 +299,10 @@ struct S3FaultTests {
         "x-amz-storage-class": "GLACIER", "x-amz-server-side-encryption": "AES256", "x-amz-meta-a": "b", "x-amz-meta-c": "d e",
         "x-amz-acl": "private", "Content-Type": "text/x", "x-amz-meta-mtime": "1.500",
       ]
+      // The user's own time comes before the one that is known.
+      let mine = try await run(server, ["-o", "metadata=MTime=7", "--mtime", "1500", "s3://b/k"], input: .bytes([1]))
+      try mine.success()
+      #expect(server.requests.last?.headers.filter { $0.name.lowercased() == "x-amz-meta-mtime" }.map(\.value) == ["7"])
       for (name, value) in expected { #expect(request.header(name) == value, "\(name)") }
       #expect(request.header("Transfer-Encoding") == nil)
     }

@@ -1,5 +1,6 @@
 import BytePath
 import Foundation
+import Synchronization
 import Testing
 
 @testable import Endpoints
@@ -21,6 +22,7 @@ final class S3SettingsTests {
 
     [profile backup]
     region=eu-central-1
+    ca_bundle = /etc/backup.pem
     endpoint_url = https://s3.example:9000/sub
     s3 =
         addressing_style = path
@@ -132,6 +134,48 @@ final class S3SettingsTests {
     let failure = await #expect(throws: Failure.self) { try await sso.credentials.read { _ in } }
     #expect(failure?.kind == .auth)
     #expect(failure?.hint?.contains("export-credentials") == true)
+  }
+
+  @Test("a name in quotes, a bundle of certificates, and a key without its secret")
+  func oddities() throws {
+    let file = AWSFile("[profile \"my  prof\"]\nregion = a\n[ profile 'b' ]\nregion = c\n[profile d]\nregion = e")
+    #expect(file["profile my  prof"]?["region"] == "a")
+    #expect(file["profile b"]?["region"] == "c")
+    #expect(file["profile d"]?["region"] == "e")
+    #expect(try settings().certificateFile == nil)
+    #expect(try settings(["AWS_PROFILE": "backup"]).certificateFile == "/etc/backup.pem")
+    #expect(try settings(["AWS_PROFILE": "backup", "AWS_CA_BUNDLE": "/x.pem"]).certificateFile == "/x.pem")
+    for half in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+      #expect(throws: Failure.self) { try self.settings([half: "x"]) }
+    }
+  }
+
+  @Test("credentials that end are read again, once for all, and those that do not are kept")
+  func ends() async throws {
+    let state = Mutex((reads: 0, now: Int64(0)))
+    let cache = AWSCredentialCache(now: { state.withLock { $0.now } }) { () throws(Failure) in
+      let number = state.withLock { state in
+        state.reads += 1
+        return state.reads
+      }
+      var made = try AWSCredentials(accessKey: "K\(number)", secret: "s", sessionToken: nil, origin: "the test")
+      // The second has ended when it is read.
+      made.end = number < 3 ? 3_600_000 : nil
+      return made
+    }
+    let first = try await cache.current()
+    state.withLock { $0.now = 3_500_000 }
+    #expect(try await cache.current().accessKey == "K1")
+    state.withLock { $0.now = 3_550_000 }
+    for _ in 0..<2 { #expect(try await cache.current().accessKey == "K2") }
+    // What was signed with the first finds those that are there.
+    #expect(try await cache.replacement(of: first)?.accessKey == "K2")
+    let second = try await cache.current()
+    #expect(try await cache.replacement(of: second)?.accessKey == "K3")
+    #expect(state.withLock { $0.reads } == 3)
+    #expect(AWSCredentials.moment("1970-01-02T00:00:00Z") == 86_400_000)
+    #expect(AWSCredentials.moment("1970-01-01T01:00:00.500+01:00") == 500)
+    #expect(AWSCredentials.moment("soon") == nil)
   }
 
   @Test(

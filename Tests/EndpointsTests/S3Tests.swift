@@ -39,6 +39,7 @@ struct S3Tests {
     arguments: [
       ["part-size": "4M"], ["part-size": "6G"], ["part-size": ""], ["concurrency": "0"], ["concurrency": "33"], ["sse": "rot13"],
       ["sse-kms-key-id": "k"], ["sse-kms-key-id": "k", "sse": "AES256"], ["metadata": "a"], ["metadata": "a=ü"], ["metadata": "a b=c"],
+      ["metadata": "a=1,b=2,A=3"],
       ["storage-class": ""], ["acl": "a\nb"],
     ])
   func refusedOptions(options: [String: String]) {
@@ -102,7 +103,8 @@ struct S3Tests {
     "codes of S3 as failures",
     arguments: [
       (403, "AccessDenied", Failure.Kind.auth, false), (403, "InvalidAccessKeyId", .auth, false),
-      (403, "SignatureDoesNotMatch", .auth, false), (400, "ExpiredToken", .auth, false), (403, "RequestTimeTooSkewed", .auth, false),
+      (403, "SignatureDoesNotMatch", .auth, false), (400, "ExpiredToken", .auth, false), (400, "ExpiredTokenException", .auth, false),
+      (403, "RequestTimeTooSkewed", .auth, false),
       (503, "SlowDown", .server, true), (500, "InternalError", .server, true), (503, "ServiceUnavailable", .server, true),
       (400, "RequestTimeout", .server, true), (200, "InternalError", .server, true), (400, "BadDigest", .server, true),
       (404, "NoSuchBucket", .rejected, false), (400, "EntityTooLarge", .rejected, false), (403, "QuotaExceeded", .rejected, false),

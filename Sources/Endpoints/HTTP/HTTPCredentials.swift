@@ -23,7 +23,11 @@ final class HTTPCredentials: Sendable {
   private let warn: @Sendable (String) -> Void
   private let state = Mutex(State())
 
-  init(_ remote: Remote, warn: @escaping @Sendable (String) -> Void) {
+  /// - Throws: `config` for two ways at once.
+  init(_ remote: Remote, warn: @escaping @Sendable (String) -> Void) throws(Failure) {
+    guard remote.token == nil || remote.username == nil else {
+      throw Failure(.config, "there are both a token and a username, and a request has room for one of them", hint: "remove one")
+    }
     self.remote = remote
     self.warn = warn
   }

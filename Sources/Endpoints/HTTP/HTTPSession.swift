@@ -13,7 +13,7 @@ final class HTTPSession: Sendable {
   init(_ base: BaseURL, _ remote: Remote, _ context: EndpointContext) throws(Failure) {
     self.base = base
     transport = try HTTPTransport(for: base, context)
-    credentials = HTTPCredentials(remote, warn: context.warn)
+    credentials = try HTTPCredentials(remote, warn: context.warn)
   }
 
   func close() async { await transport.close() }

@@ -1,4 +1,6 @@
 import BytePath
+import FoundationEssentials
+import Synchronization
 
 /// An access key with its secret.
 struct AWSCredentials: Sendable {
@@ -6,12 +8,93 @@ struct AWSCredentials: Sendable {
   let secret: Secret
   /// For credentials that end.
   var sessionToken: Secret?
+  /// When they end, in milliseconds since 1970; nil if nobody says.
+  var end: Int64?
 
   /// - Throws: `config` if one of them could not stand in a header.
   init(accessKey: String, secret: String, sessionToken: String?, origin: String) throws(Failure) {
     self.accessKey = try Secret(accessKey, origin: "the access key of \(origin)").exposed
     self.secret = try Secret(secret, origin: "the secret key of \(origin)")
     self.sessionToken = try sessionToken.map { (text) throws(Failure) in try Secret(text, origin: "the session token of \(origin)") }
+  }
+}
+
+extension AWSCredentials {
+  func areSame(as other: AWSCredentials) -> Bool {
+    accessKey == other.accessKey && secret.exposed == other.secret.exposed && sessionToken?.exposed == other.sessionToken?.exposed
+  }
+
+  /// A moment as programs print it, in milliseconds since 1970: `2026-01-31T12:00:00Z`, perhaps with a fraction or another zone.
+  static func moment(_ text: String) -> Int64? {
+    for hasFraction in [false, true] {
+      let style = Date.ISO8601FormatStyle(includingFractionalSeconds: hasFraction)
+      if let date = try? style.parse(text) { return Int64(date.timeIntervalSince1970 * 1000) }
+    }
+    return nil
+  }
+}
+
+/// The credentials of a run: read when they are first needed, and again when they have ended.
+final class AWSCredentialCache: Sendable {
+  private typealias Reading = Task<Result<AWSCredentials, Failure>, Never>
+
+  /// Milliseconds that a request may need from its signature to its arrival.
+  private static let margin: Int64 = 60_000
+
+  private let now: @Sendable () -> Int64
+  private let read: @Sendable () async throws(Failure) -> AWSCredentials
+  private let state = Mutex((known: AWSCredentials?.none, reading: Reading?.none))
+
+  /// - Parameter now: milliseconds since 1970.
+  init(
+    now: @escaping @Sendable () -> Int64 = { millisecondsNow() }, _ read: @escaping @Sendable () async throws(Failure) -> AWSCredentials
+  ) {
+    self.now = now
+    self.read = read
+  }
+
+  /// - Throws: as `AWSCredentialSource.read`.
+  func current() async throws(Failure) -> AWSCredentials {
+    if let known = state.withLock({ $0.known }), known.end.map({ $0 > now() }) ?? true { return known }
+    return try await readOnce()
+  }
+
+  /// Those that are to be had now in place of some that the server says have ended; nil if there are no others.
+  ///
+  /// - Throws: as `AWSCredentialSource.read`.
+  func replacement(of used: AWSCredentials) async throws(Failure) -> AWSCredentials? {
+    if let known = state.withLock({ $0.known }), !known.areSame(as: used) { return known }
+    let read = try await readOnce()
+    return read.areSame(as: used) ? nil : read
+  }
+
+  /// Reads once for all who wait.
+  private func readOnce() async throws(Failure) -> AWSCredentials {
+    let reading = state.withLock { state in
+      if let reading = state.reading { return reading }
+      let reading = Reading { await self.finish() }
+      state.reading = reading
+      return reading
+    }
+    return try await withTaskCancellationHandler {
+      await reading.value
+    } onCancel: {
+      reading.cancel()
+    }.get()
+  }
+
+  private func finish() async -> Result<AWSCredentials, Failure> {
+    let result: Result<AWSCredentials, Failure>
+    do throws(Failure) {
+      var credentials = try await read()
+      // Some that are old from the start are not asked for before each call: the server will say whether they are.
+      credentials.end = credentials.end.flatMap { $0 - Self.margin > now() ? $0 - Self.margin : nil }
+      result = .success(credentials)
+    } catch {
+      result = .failure(error)
+    }
+    state.withLock { $0 = ((try? result.get()) ?? $0.known, nil) }
+    return result
   }
 }
 
@@ -39,8 +122,10 @@ enum AWSCredentialSource: Sendable {
       else {
         throw Failure(.config, "\(origin) are no AWS credentials", hint: "credential_process must print JSON of version 1")
       }
-      return try AWSCredentials(
+      var credentials = try AWSCredentials(
         accessKey: accessKey, secret: secret, sessionToken: answer["SessionToken"]?.string, origin: origin)
+      credentials.end = answer["Expiration"]?.string.flatMap { AWSCredentials.moment($0) }
+      return credentials
     case .none(let failure): throw failure
     }
   }

@@ -15,7 +15,7 @@ struct AWSFile: Sendable, Equatable {
       let content = trimmed(line)
       if content.isEmpty || content.hasPrefix("#") || content.hasPrefix(";") { continue }
       if content.hasPrefix("["), let end = content.firstIndex(of: "]") {
-        let words = content[..<end].dropFirst().split(whereSeparator: \.isWhitespace)
+        let words = content[..<end].dropFirst().split(maxSplits: 1, whereSeparator: \.isWhitespace).map { unquoted(trimmed($0)) }
         section = words.joined(separator: " ")
         parent = nil
         if let section, sections[section] == nil { sections[section] = [:] }
@@ -46,6 +46,12 @@ struct AWSFile: Sendable, Equatable {
   }
 
   subscript(section: String) -> [String: String]? { sections[section] }
+}
+
+/// The name of a profile that has blanks stands in quotes.
+private func unquoted(_ text: Substring) -> Substring {
+  guard text.count > 1, let first = text.first, first == "\"" || first == "'", text.last == first else { return text }
+  return text.dropFirst().dropLast()
 }
 
 private func trimmed(_ text: Substring) -> Substring {

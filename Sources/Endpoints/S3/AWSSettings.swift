@@ -12,6 +12,8 @@ struct AWSSettings: Sendable {
   /// Nil if nobody says which.
   let addressing: Addressing?
   let credentials: AWSCredentialSource
+  /// A PEM file of certificates to trust; nil for the usual.
+  let certificateFile: String?
 
   /// - Throws: `config` for values that mean nothing, a profile that is not there, or a file that can't be read.
   init(_ remote: Remote, environment: (String) -> String? = nonEmptyVariable) throws(Failure) {
@@ -33,11 +35,17 @@ struct AWSSettings: Sendable {
     guard addressing != nil || style == "auto" else {
       throw Failure(.config, "the addressing style \(style) is none", hint: "there are: path, virtual, auto")
     }
+    certificateFile = (environment("AWS_CA_BUNDLE") ?? profile["ca_bundle"]).map(expandingHome)
+    guard (remote.username == nil) == (remote.password == nil) else {
+      throw Failure(
+        .config, "a remote of type s3 has both username and password, or neither", hint: "they are the access key and its secret")
+    }
     if let username = remote.username, let password = remote.password {
       credentials = .remote(accessKey: username, password)
-    } else if remote.settings["profile"] == nil, let accessKey = environment("AWS_ACCESS_KEY_ID"),
-      let secret = environment("AWS_SECRET_ACCESS_KEY")
-    {
+    } else if remote.settings["profile"] == nil, environment("AWS_ACCESS_KEY_ID") != nil || environment("AWS_SECRET_ACCESS_KEY") != nil {
+      guard let accessKey = environment("AWS_ACCESS_KEY_ID"), let secret = environment("AWS_SECRET_ACCESS_KEY") else {
+        throw Failure(.config, "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set", hint: "set both or none")
+      }
       // The variables come before a profile that another variable names, as with the AWS CLI.
       credentials = .keys(
         accessKey: accessKey, secret: secret, sessionToken: environment("AWS_SESSION_TOKEN"), origin: "the environment")

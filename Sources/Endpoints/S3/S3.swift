@@ -32,28 +32,41 @@ public struct S3: BuiltInEndpoint {
     let answer = try await api.send(S3Call(.head, object))
     switch answer.status {
     case 200..<300:
+      guard answer.etag != nil else { throw noTag(answer, object) }
       if attributes.existing == .refuse { throw alreadyThere(path) }
-    case 404:
-      if try await api.send(S3Call(.head, object.inBucket)).status == 404 {
-        throw answer.withEvidence(Failure(.rejected, "there is no bucket \(object.bucket) at \(api.origin)", hint: "make the bucket first"))
-      }
-    // An answer to HEAD does not say why; and who may write need not be allowed to look.
-    case 400, 401, 403: try await checkPermission(object, attributes)
-    // The server may not know HEAD.
-    case 405, 501: break
+    // An answer to HEAD does not say why, who may write need not be allowed to look, and the server may not know HEAD.
+    case 400, 401, 403, 404, 405, 501: break
     default:
       if let failure = answer.s3Failure(api.origin, "look at \(path)") { throw failure }
     }
+    // The objects of a set lie beside each other and are checked one by one.
+    guard !memory.mayPut(beside: object) else { return }
+    try await checkPermission(object, attributes)
+    memory.notePermission(beside: object)
   }
 
-  /// Begins an upload in parts and aborts it, which needs the permission to put and stores nothing.
+  /// Begins an upload in parts and aborts it, which needs the permission to put, has the options read and stores nothing.
   private func checkPermission(_ object: S3Object, _ attributes: Attributes) async throws(Failure) {
     var call = S3Call(.post, object, query: [("uploads", "")])
-    call.headers = try S3Options(attributes.options).headers
+    call.headers = try S3Options(attributes.options).headers(with: attributes)
     let answer = try await api.send(call)
+    guard !answer.refusesMultipart else { return try await checkBucket(object) }
     if let failure = answer.s3Failure(api.origin, "put \(object.path)") { throw failure }
-    guard let id = XMLTree(parsing: answer.xml)?["UploadId"]?.text, !id.isEmpty else { return }
-    _ = try await api.send(S3Call(.delete, object, query: [("uploadId", id)]))
+    guard let id = XMLTree(parsing: answer.xml)?["UploadId"]?.text, !id.isEmpty else {
+      throw answer.withEvidence(Failure(.protocol, "\(api.origin) gives no ID to an upload of \(object.path)"))
+    }
+    let api = api
+    let failure = await cleaningUp { () throws(Failure) in try await api.abort(id, of: object) }
+    if let failure {
+      context.warn("the preflight's upload \(id) stays at \(api.origin) until a rule of the bucket removes it: \(failure.message)")
+    }
+  }
+
+  /// What is left to be asked of a server that has no uploads in parts.
+  private func checkBucket(_ object: S3Object) async throws(Failure) {
+    let answer = try await api.send(S3Call(.head, object.inBucket))
+    guard answer.status == 404 else { return }
+    throw answer.withEvidence(Failure(.rejected, "there is no bucket \(object.bucket) at \(api.origin)", hint: "make the bucket first"))
   }
 
   public func put(_ upload: Upload) async throws(Failure) -> Receipt {
@@ -79,7 +92,7 @@ public struct S3: BuiltInEndpoint {
     payload.startHashing(.md5)
     var call = S3Call(.put, object)
     call.bodyHash = try await payload.digest(.sha256)
-    call.headers = options.headers + upload.attributes.s3Headers
+    call.headers = options.headers(with: upload.attributes)
     call.headers.append(("x-amz-checksum-sha256", base64(ofHex: call.bodyHash)))
     if upload.attributes.existing == .refuse { call.headers.append(("If-None-Match", "*")) }
     call.body = HTTPBody(payload: payload, meter: upload.meter)
@@ -90,6 +103,8 @@ public struct S3: BuiltInEndpoint {
     guard answer.isAfterWholeBody else {
       throw answer.withEvidence(Failure(.protocol, "\(api.origin) reports success before it had the whole object", retryable: true))
     }
+    // Any web server says 200; S3 says what it has stored.
+    guard answer.etag != nil else { throw noTag(answer, object) }
     if let tag = answer.digestTag, object.hasDigestTags, try await tag != payload.digest(.md5) {
       throw answer.withEvidence(
         Failure(.server, "\(object.path) did not arrive as it was sent: its ETag is \(tag)", retryable: true))
@@ -100,8 +115,7 @@ public struct S3: BuiltInEndpoint {
   public func abandon(_ upload: Upload) async throws(Failure) {
     guard let session = upload.checkpoint.text.flatMap(S3Session.init) else { return }
     let object = try S3Object(upload.path)
-    let answer = try await api.send(S3Call(.delete, object, query: [("uploadId", session.id)]))
-    if answer.status != 404, let failure = answer.s3Failure(api.origin, "abort the upload \(session.id)") { throw failure }
+    try await api.abort(session.id, of: object)
     upload.checkpoint.set(nil)
   }
 
@@ -139,6 +153,13 @@ public struct S3: BuiltInEndpoint {
     return memory.expectedTag(of: object.path).map { $0 == tag }
   }
 
+  private func noTag(_ answer: HTTPAnswer, _ object: S3Object) -> Failure {
+    answer.withEvidence(
+      Failure(
+        .protocol, "\(api.origin) says HTTP \(answer.status) and gives no ETag to \(object.path), so it does not speak S3",
+        hint: "is that the address of the API?"))
+  }
+
   private func alreadyThere(_ path: String) -> Failure {
     Failure(.exists, "\(path) exists already", hint: "leave out --no-clobber to replace it")
   }
@@ -150,6 +171,12 @@ extension S3API {
     var call = S3Call(.head, object)
     call.headers = [("x-amz-checksum-mode", "ENABLED"), ("Accept-Encoding", "identity")]
     return try await send(call)
+  }
+
+  /// Ends an upload in parts. One that is gone already is a success.
+  func abort(_ id: String, of object: S3Object) async throws(Failure) {
+    let answer = try await send(S3Call(.delete, object, query: [("uploadId", id)]))
+    if answer.status != 404, let failure = answer.s3Failure(origin, "abort the upload \(id)") { throw failure }
   }
 }
 
@@ -179,13 +206,15 @@ extension HTTPAnswer {
   }
 }
 
-/// What is known of uploads of this run: of parts that were sent, and of the entity tags that objects must have.
+/// What is known of uploads of this run: of parts that were sent, of the entity tags that objects must have, and of where it may put.
 final class S3Memory: Sendable {
-  private let state = Mutex((parts: [String: [Int: S3Part]](), tags: [String: String]()))
+  private let state = Mutex((parts: [String: [Int: S3Part]](), tags: [String: String](), permitted: Set<String>()))
 
   func parts(of id: String) -> [Int: S3Part] { state.withLock { $0.parts[id] ?? [:] } }
   func add(_ part: S3Part, _ number: Int, to id: String) { state.withLock { $0.parts[id, default: [:]][number] = part } }
   func expectedTag(of path: String) -> String? { state.withLock { $0.tags[path] } }
   func expect(_ tag: String?, of path: String) { state.withLock { $0.tags[path] = tag } }
+  func mayPut(beside object: S3Object) -> Bool { state.withLock { $0.permitted.contains(object.folder) } }
+  func notePermission(beside object: S3Object) { state.withLock { _ = $0.permitted.insert(object.folder) } }
   func forget(_ path: String) { expect(nil, of: path) }
 }

@@ -33,23 +33,28 @@ struct S3Call: Sendable {
 /// A bucket of another region is found by what the first answer says of it. Servers that are like S3 in most things refuse headers that they
 /// do not know; those that an upload can do without are then left out for the rest of the run.
 final class S3API: Sendable {
-  private static let dispensable = ["If-None-Match", "x-amz-checksum-sha256", "x-amz-checksum-algorithm", "x-amz-checksum-mode"]
+  /// In the order in which they are left out where the server does not say which it is: the condition keeps what others put there.
+  private static let dispensable = ["x-amz-checksum-sha256", "x-amz-checksum-algorithm", "x-amz-checksum-mode", "If-None-Match"]
 
   private let settings: AWSSettings
+  private let credentials: AWSCredentialCache
   private let http: HTTPTransport
   private let context: EndpointContext
   private let state: Mutex<State>
 
   private struct State {
     var region: String
-    var credentials: AWSCredentials?
     var unknownHeaders: Set<String> = []
   }
 
   init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
     settings = try AWSSettings(remote)
+    // Files are read anew: other programs write new credentials there.
+    credentials = AWSCredentialCache { () throws(Failure) in try await AWSSettings(remote).credentials.read(warn: context.warn) }
     self.context = context
     state = Mutex(State(region: settings.region))
+    var context = context
+    context.http.certificateFile = context.http.certificateFile ?? settings.certificateFile
     http = try HTTPTransport(
       for: S3Address(settings, region: settings.region).base, context, connections: S3Options.mostConcurrent)
   }
@@ -65,37 +70,46 @@ final class S3API: Sendable {
   /// Sends a call, and reads the answer, whatever it says.
   ///
   /// - Throws: as `HTTPTransport.send`; `auth` or `config` if there are no credentials.
-  func send(_ call: S3Call) async throws(Failure) -> HTTPAnswer {
+  func send(_ original: S3Call) async throws(Failure) -> HTTPAnswer {
     var wasElsewhere = false
+    var wasRenewed = false
+    var guessed: Set<String> = []
     while true {
-      var call = call
+      var call = original
       let (region, unknown) = state.withLock { ($0.region, $0.unknownHeaders) }
       call.headers.removeAll { unknown.contains($0.name) }
-      let answer = try await http.send(try await signed(call, for: region))
+      let used = try await credentials.current()
+      let answer = try await http.send(signed(call, for: region, with: used))
       if !wasElsewhere, let other = answer.otherRegion, other != region {
         context.detail("the bucket \(call.object.bucket) is in \(other)")
         state.withLock { $0.region = other }
         wasElsewhere = true
-      } else if let header = refusedHeader(answer, call) {
-        context.detail("\(origin) does not know \(header)")
-        _ = state.withLock { $0.unknownHeaders.insert(header) }
+      } else if !wasRenewed, answer.saysExpired(call, used), try await credentials.replacement(of: used) != nil {
+        context.detail("the credentials have ended and were read anew")
+        wasRenewed = true
+      } else if let refused = refusedHeader(answer, call) {
+        context.detail("\(origin) does not know \(refused.name)")
+        if refused.isGuess { guessed.insert(refused.name) }
+        _ = state.withLock { $0.unknownHeaders.insert(refused.name) }
       } else {
+        // It was something else.
+        if !(200..<300).contains(answer.status) { state.withLock { $0.unknownHeaders.subtract(guessed) } }
         return answer
       }
     }
   }
 
-  /// The header that the answer refuses although the call would do without.
-  private func refusedHeader(_ answer: HTTPAnswer, _ call: S3Call) -> String? {
+  /// The header that the answer refuses although the call would do without, and whether the answer does not name it.
+  private func refusedHeader(_ answer: HTTPAnswer, _ call: S3Call) -> (name: String, isGuess: Bool)? {
     guard answer.status == 501 || answer.status == 400, let error = S3Error(answer) else { return nil }
     let present = S3API.dispensable.filter { name in call.headers.contains { $0.name == name } }
     let words = "\(error.header ?? "") \(error.message)".lowercased()
-    if let named = present.first(where: { words.contains($0.lowercased()) }) { return named }
-    return error.code == "NotImplemented" ? present.first : nil
+    if let named = present.first(where: { words.contains($0.lowercased()) }) { return (named, false) }
+    guard error.code == "NotImplemented", error.header == nil else { return nil }
+    return present.first.map { ($0, true) }
   }
 
-  private func signed(_ call: S3Call, for region: String) async throws(Failure) -> HTTPRequest {
-    let credentials = try await credentials()
+  private func signed(_ call: S3Call, for region: String, with credentials: AWSCredentials) -> HTTPRequest {
     let (base, path) = S3Address(settings, region: region).place(of: call.object)
     let time = SigningTime(milliseconds: millisecondsNow())
     var headers = call.headers
@@ -113,11 +127,12 @@ final class S3API: Sendable {
     request.followsRedirects = false
     return request
   }
+}
 
-  private func credentials() async throws(Failure) -> AWSCredentials {
-    if let known = state.withLock({ $0.credentials }) { return known }
-    let read = try await settings.credentials.read(warn: context.warn)
-    state.withLock { $0.credentials = read }
-    return read
+extension HTTPAnswer {
+  /// Whether it may be for the age of the credentials that it refuses. To HEAD there is no word of why.
+  fileprivate func saysExpired(_ call: S3Call, _ used: AWSCredentials) -> Bool {
+    if let error = S3Error(self) { return error.saysExpired }
+    return call.method == .head && status == 400 && used.sessionToken != nil
   }
 }

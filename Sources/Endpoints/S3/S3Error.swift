@@ -33,8 +33,10 @@ struct S3Error: Sendable {
     // What arrived is not what was sent.
     "BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "XAmzContentChecksumMismatch",
   ]
+  private static let expiry: Set = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"]
   private static let access: Set = [
-    "AccessDenied", "AccountProblem", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId", "InvalidSecurity", "InvalidToken",
+    "AccessDenied", "AccountProblem", "AllAccessDisabled", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidSecurity",
+    "InvalidToken",
     "NotSignedUp", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
   ]
 
@@ -58,10 +60,13 @@ struct S3Error: Sendable {
     return failure
   }
 
+  /// Whether the credentials of the request have ended.
+  var saysExpired: Bool { S3Error.expiry.contains(code) }
+
   private var hint: String? {
     switch code {
     case "RequestTimeTooSkewed", "RequestExpired": "is the clock of this machine right?"
-    case "ExpiredToken", "TokenRefreshRequired": "get new credentials; what is held can be sent with them"
+    case let code where S3Error.expiry.contains(code): "get new credentials; what is held can be sent with them"
     case "NoSuchBucket": "make the bucket first"
     case "AuthorizationHeaderMalformed", "PermanentRedirect": "set AWS_REGION to the region of the bucket"
     default: nil
@@ -81,6 +86,9 @@ extension HTTPAnswer {
     let region = headers["x-amz-bucket-region"] ?? error?.region
     return region?.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") } == true ? region : nil
   }
+
+  /// Whether the server says that it knows no uploads in parts.
+  var refusesMultipart: Bool { status == 405 || status == 501 || S3Error(self)?.code == "NotImplemented" }
 
   /// The failure that it stands for; nil for 2xx.
   func s3Failure(_ server: String, _ what: String) -> Failure? {

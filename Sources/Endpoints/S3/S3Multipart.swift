@@ -30,7 +30,7 @@ struct S3Multipart {
 
   private func begin() async throws(Failure) -> S3Session {
     var call = S3Call(.post, object, query: [("uploads", "")])
-    call.headers = options.headers + upload.attributes.s3Headers
+    call.headers = options.headers(with: upload.attributes)
     call.headers.append(("x-amz-checksum-algorithm", "SHA256"))
     let answer = try await api.send(call)
     if let failure = answer.s3Failure(api.origin, "begin an upload of \(object.path)") { throw failure }

@@ -31,6 +31,9 @@ struct S3Object: Sendable, Equatable {
 
   var path: String { key.isEmpty ? bucket : "\(bucket)/\(key)" }
 
+  /// The path up to its last slash.
+  var folder: String { path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") }
+
   /// The bucket without the key.
   var inBucket: S3Object {
     var object = self

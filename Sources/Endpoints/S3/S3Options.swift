@@ -59,13 +59,23 @@ struct S3Options: Sendable {
       else {
         throw Failure(.usage, "-o metadata takes KEY=VALUE, with commas between several, in ASCII")
       }
-      headers.append(("x-amz-meta-\(key)", String(parts[1])))
+      let name = "x-amz-meta-\(key)"
+      guard !headers.contains(where: { $0.name == name }) else {
+        throw Failure(.usage, "-o metadata has the key \(key) twice", hint: "upper and lower case are the same")
+      }
+      headers.append((name, String(parts[1])))
     }
     return headers
   }
 
   private static func isHeaderValue(_ text: String) -> Bool {
     !text.isEmpty && text.utf8.allSatisfy { (0x20...0x7e).contains($0) }
+  }
+
+  /// What an object is stored with: the user's own metadata come before those that are made of what is known of it. A header that is there
+  /// twice would not be signed as it is sent.
+  func headers(with attributes: Attributes) -> [(name: String, value: String)] {
+    headers + attributes.s3Headers.filter { automatic in !headers.contains { $0.name == automatic.name } }
   }
 
   /// How an object of this length is cut; nil if it goes in one piece.

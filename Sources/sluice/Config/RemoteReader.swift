@@ -29,8 +29,19 @@ struct RemoteReader {
       throw Failure(.config, "the remote \(name) has the unknown key \(unknown)")
     }
     var remote = try remote(try url.map { (url) throws(Failure) in try BaseURL(url) })
+    try checkCredentials(remote, type.kind)
     remote.settings = keys.filter { further.contains($0.key) }
     return Place(type: type, remote: remote, defaults: keys.filter { options.contains($0.key) })
+  }
+
+  /// - Throws: `config` for credentials that would do nothing.
+  private func checkCredentials(_ remote: Remote, _ kind: EndpointKind) throws(Failure) {
+    if remote.token != nil, !kind.takesToken {
+      throw Failure(.config, "the remote \(name) has a token, which \(kind.name) does not take", hint: "use username and password-file")
+    }
+    if remote.password != nil, remote.username == nil {
+      throw Failure(.config, "the remote \(name) has a password without a username")
+    }
   }
 
   /// All keys are the plugin's to understand; only the secrets are fetched for it.
