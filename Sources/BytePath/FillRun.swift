@@ -143,7 +143,10 @@ final class FillRun: Sendable {
   /// A guard, for which nobody waits without end.
   private func run(_ item: Guard) async {
     await withTaskGroup { group in
-      group.addTask { await self.run(item.command, item.input, nil, describing: "the input is not to be trusted") }
+      group.addTask {
+        await self.run(item.command, item.input, nil, describing: "the input is not to be trusted")
+        item.commandHasEnded()
+      }
       group.addTask { [patience = plan.guardPatience] in
         do throws(Failure) { try await item.watch(patience: patience) } catch { self.fail(error) }
       }
@@ -175,8 +178,8 @@ final class FillRun: Sendable {
       block.isLast = compressor == nil ? count == 0 : count < block.input.count
       let isLast = block.isLast
       meter.addInput(count)
-      for item in guards { item.write(block.inputBytes) }
-      do throws(SystemError) { try tee?.writeAll(block.inputBytes) } catch {
+      for item in guards { item.write(block.inputBytes, interrupt) }
+      do throws(SystemError) { if let tee { _ = try interrupt.writeAll(block.inputBytes, to: tee) } } catch {
         plan.warn("cannot write to standard output: \(error.words); the copy ends there")
         tee = nil
       }

@@ -8,6 +8,7 @@ final class Guard: Sendable {
   private let feed: Descriptor
   /// Since when it has been waited for; nil while it has nothing to do.
   private let waitingSince = Mutex<ContinuousClock.Instant?>(nil)
+  private let hasEnded = Atomic(false)
 
   init(line: String, pipe: (read: Descriptor, write: Descriptor)) {
     command = Command(shell: line, role: "check")
@@ -15,12 +16,24 @@ final class Guard: Sendable {
     feed = pipe.write
   }
 
-  /// Hands a part of the input on. One that reads no more, as `head` does, is judged by its exit status alone. Blocks.
-  func write(_ bytes: UnsafeRawBufferPointer) {
+  /// Hands a part of the input on. One that reads no more, as `head` does, is judged by its exit status alone. Blocks until all is taken,
+  /// the command has ended or the run is interrupted.
+  func write(_ bytes: UnsafeRawBufferPointer, _ interrupt: Interrupt) {
+    guard feed.raw >= 0 else { return }
     waitingSince.withLock { $0 = .now }
-    do throws(SystemError) { try feed.writeAll(bytes) } catch { try? feed.close() }
+    do throws(SystemError) {
+      let isTaken = try interrupt.writeAll(bytes, to: feed, unless: { hasEnded.load(ordering: .relaxed) }) {
+        waitingSince.withLock { $0 = .now }
+      }
+      if !isTaken { try feed.close() }
+    } catch {
+      try? feed.close()
+    }
     waitingSince.withLock { $0 = nil }
   }
+
+  /// The command has ended; whatever it left behind gets nothing more.
+  func commandHasEnded() { hasEnded.store(true, ordering: .relaxed) }
 
   /// Says that the input has ended: now it is for the command to end.
   func close() {

@@ -16,7 +16,8 @@ enum CapturedCommand {
   static func run(_ line: String) async throws(Failure) -> String {
     do {
       let result = try await Subprocess.run(
-        .path("/bin/sh"), arguments: ["-c", line], input: .none, output: .string(limit: 65536), error: .currentStandardError)
+        .path("/bin/sh"), arguments: ["-c", line], environment: ChildEnvironment.inherited(), input: .none, output: .string(limit: 65536),
+        error: .currentStandardError)
       guard result.terminationStatus.isSuccess else {
         throw Failure(.config, "the command \(line) failed: \(result.terminationStatus)", hint: "run it by itself to see why")
       }

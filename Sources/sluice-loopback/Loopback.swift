@@ -1,7 +1,7 @@
 import ArgumentParser
 
-/// A server to try and to test sluice against. It speaks AList's and SiYuan's upload API on one port of 127.0.0.1, as
-/// the real servers do, takes plain PUT, and misbehaves when told to.
+/// A server to try and to test sluice against. It speaks AList's and SiYuan's upload API and AList's WebDAV on one port of
+/// 127.0.0.1, as the real servers do, takes plain PUT, and misbehaves when told to.
 @main
 struct Loopback: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -10,10 +10,12 @@ struct SpoolTests {
       let path = "\(folder)/spool"
       let directory = try SpoolDirectory(path)
       // A link is never followed: the data is there, and can't be had.
-      try #require(symlink("elsewhere", "\(path)/A.data") == 0)
-      for name in ["A.json", "A.json.new"] { try Descriptor.open("\(path)/\(name)", O_WRONLY | O_CREAT, mode: 0o600).close() }
+      try #require(symlink("elsewhere", "\(path)/01A00000000000000000000000.data") == 0)
+      for name in ["01A00000000000000000000000.json", "01A00000000000000000000000.json.new"] {
+        try Descriptor.open("\(path)/\(name)", O_WRONLY | O_CREAT, mode: 0o600).close()
+      }
       directory.sweep()
-      #expect(access("\(path)/A.json", F_OK) == 0)
+      #expect(access("\(path)/01A00000000000000000000000.json", F_OK) == 0)
     }
   }
 
@@ -25,9 +27,9 @@ struct SpoolTests {
       let living = try Spool.create(in: directory)
       let complete = try Spool.create(in: directory)
       try complete.keep(job: Array("{}".utf8))
-      try Descriptor.open("\(path)/01DEAD.data", O_WRONLY | O_CREAT, mode: 0o600).writeAll("half")
-      try Descriptor.open("\(path)/01GONE.json", O_WRONLY | O_CREAT, mode: 0o600).writeAll("{}")
-      try Descriptor.open("\(path)/01TORN.json.new", O_WRONLY | O_CREAT, mode: 0o600).writeAll("{")
+      try Descriptor.open("\(path)/01DEAD00000000000000000000.data", O_WRONLY | O_CREAT, mode: 0o600).writeAll("half")
+      try Descriptor.open("\(path)/01G0NE00000000000000000000.json", O_WRONLY | O_CREAT, mode: 0o600).writeAll("{}")
+      try Descriptor.open("\(path)/01T0RN00000000000000000000.json.new", O_WRONLY | O_CREAT, mode: 0o600).writeAll("{")
       directory.sweep()
       #expect(Set(names(in: path)) == ["\(living.id).data", "\(complete.id).data", "\(complete.id).json"])
       #expect(try directory.completeIDs() == [complete.id])

@@ -13,6 +13,45 @@ struct AListPublicationTests {
     try server.log().compactMap(\.["path"].text).filter { !$0.hasSuffix("/list") && !$0.hasSuffix("/get") && !$0.hasSuffix("/me") }
   }
 
+  @Test("an old object of the same size is not taken for the new one", arguments: ["replacing", "completing"])
+  func sameSize(stage: String) async throws {
+    let server = try await box.loopback("--status", "503", "--times", "1")
+    let other = [UInt8](repeating: 0x6f, count: bytes.count)
+    try write(other, to: server.alistFile("/d/x"))
+    let held = try #require(try await box.sluice("--retries", "0", server.alist("/d/x"), input: bytes).failure(69, "server")["held"].text)
+    let job = "\(box.spool)/\(held).json"
+    var text = String(decoding: try contents(job), as: UTF8.self)
+    // As a run leaves it that was told to stop, and whose rest somebody has removed.
+    let name = stage == "replacing" ? "/d/.x.sluice-00000000" : "/d/x"
+    text.replace(#/"checkpoint":"[^"]*",?/#, with: "")
+    text = text.replacing("{\"error\"", with: "{\"checkpoint\":\"\(stage) \(name)\",\"error\"")
+    #expect(text.contains(stage))
+    try write(Array(text.utf8), to: job)
+    try await box.sluice("held", "push", held).success()
+    try expectSame(contents(server.alistFile("/d/x")), bytes)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+  }
+
+  @Test("an old object that was moved aside gets its place back, or goes when the new one has it", arguments: [1, 2, 3])
+  func swapCut(at call: Int) async throws {
+    // The first rename is the question whether there may be one, the next ones move the old object and the new one.
+    let server = try await box.loopback("--provider", "SFTP", "--on", "/api/fs/rename", "--store-then-cut", "--times", "\(call)")
+    try write(old, to: server.alistFile("/d/x"))
+    try await box.sluice("--retries", "4", server.alist("/d/x"), input: bytes).success()
+    try expectSame(contents(server.alistFile("/d/x")), bytes)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+  }
+
+  @Test("--no-clobber never takes what appears after a failed attempt for its own", arguments: ["Quark", "Local"])
+  func foreignAfterFailure(provider: String) async throws {
+    let server = try await box.loopback("--provider", provider, "--status", "502", "--times", "1", "--delay", "1000")
+    let running = try box.start(box.client(["--no-clobber", server.alist("/d/x")], input: .bytes(bytes)))
+    try await eventually("the first attempt is under way") { try server.log().contains { $0["path"].text == "/api/fs/list" } }
+    try write(old, to: server.alistFile("/d/x"))
+    try await running.finish().failure(73, "exists")
+    try expectSame(contents(server.alistFile("/d/x")), old)
+  }
+
   @Test("the bytes go to a temporary name, and a rename puts them in place", arguments: ["openlist", "alist"])
   func temporary(flavor: String) async throws {
     let server = try await box.loopback("--flavor", flavor)

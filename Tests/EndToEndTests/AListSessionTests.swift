@@ -20,6 +20,29 @@ struct AListSessionTests {
   }
 
   @Test(
+    "a session that can't be right is refused",
+    arguments: [
+      #""chunk_size":9000000000000000000,"total_chunks":5"#, #""chunk_size":1048576,"total_chunks":1"#, #""chunk_size":0,"total_chunks":0"#,
+      #""chunk_size":-1,"total_chunks":10"#,
+    ])
+  func absurd(sizes: String) async throws {
+    let server = try box.scripted { exchange in
+      let data =
+        exchange.request.target.contains("settings")
+        ? #"{"multipart_enabled":"true","multipart_chunk_size":"10"}"#
+        : exchange.request.target.contains("init")
+          ? #"{"upload_id":"a","state":"receiving",\#(sizes),"received":null}"#
+          : #"{"username":"admin","role":2,"permission":65535,"write":true,"provider":"Quark"}"#
+      let isMissing = exchange.request.target.contains("/fs/get")
+      exchange.answer(
+        isMissing ? #"{"code":500,"message":"object not found","data":null}"# : #"{"code":200,"message":"success","data":\#(data)}"#)
+    }
+    let run = try await box.sluice(
+      "--retries", "0", "-o", "chunked=1M", "alist+http://\(server.authority)/d/x", input: [UInt8](repeating: 1, count: 5 << 20))
+    try run.failure(76, "protocol")
+  }
+
+  @Test(
     "-o chunked sends chunks of that size, and the object is whole", arguments: [("chunked=1M", 10), ("chunked=4M", 3), ("chunked", 1)])
   func chunked(option: String, count: Int) async throws {
     let server = try await box.loopback("--multipart")

@@ -41,6 +41,34 @@ struct AListTaskTests {
     #expect(result["held"].text != nil)
   }
 
+  @Test(
+    "what does not go with a task is refused before the input is read, wherever the task is asked for",
+    arguments: [
+      ("", ["--part-size", "1M", "-o", "as-task"], 64), ("", ["--verify", "-o", "as-task"], 64),
+      ("", ["-o", "direct", "-o", "as-task"], 64), ("", ["-o", "chunked", "-o", "as-task"], 64),
+      ("as-task: yes", ["--part-size", "1M"], 64), ("as-task: yes", ["--verify"], 64), ("as-task: yes", ["-o", "direct"], 64),
+      ("direct: yes", ["-o", "as-task"], 64), ("as-task: yes\n    chunked: 5M", [], 78),
+    ] as [(String, [String], Int32)])
+  func contradictions(key: String, options: [String], exit: Int32) async throws {
+    let server = try await box.loopback()
+    let config = try box.file(
+      "config.yaml", "remotes:\n  nas:\n    type: alist\n    url: \(server.url)\n    token: \(Loopback.token)\n    \(key)\n", mode: 0o600)
+    let run = try await box.start(box.client(options + ["nas:/x"], input: .endless, environment: ["SLUICE_CONFIG": config])).finish()
+    #expect(run.exit == exit, "\(run.summary)")
+    #expect(run.errorText.contains("as-task"), "\(run.summary)")
+    #expect(try server.log().isEmpty)
+  }
+
+  @Test("a remote that asks for a task makes -o wait count")
+  func waitForRemote() async throws {
+    let server = try await box.loopback()
+    let config = try box.file(
+      "config.yaml", "remotes:\n  nas:\n    type: alist\n    url: \(server.url)\n    token: \(Loopback.token)\n    as-task: yes\n",
+      mode: 0o600)
+    let result = try await box.sluice("-o", "wait", "nas:/x", input: bytes, environment: ["SLUICE_CONFIG": config]).success()
+    #expect(result["task"]["state"].int == 2)
+  }
+
   @Test("an empty object never goes as a task", arguments: [["-o", "as-task"], ["-o", "as-task", "-o", "wait"]])
   func empty(options: [String]) async throws {
     let server = try await box.loopback()

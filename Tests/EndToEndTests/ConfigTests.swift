@@ -194,6 +194,27 @@ struct SecretTests {
     #expect(!run.outputText.contains(secret))
   }
 
+  @Test("no child of a run inherits the tokens of others; what AWS programs read stays")
+  func children() async throws {
+    try box.plugin("own", put: "env > env-put", others: "env > env-check")
+    let config = try box.file(
+      "config.yaml", "remotes:\n  shop:\n    type: own\n    token-command: env > env-secret; echo shops-own\n", mode: 0o600)
+    let environment = box.plugins.merging([
+      "SLUICE_CONFIG": config, "ALIST_TOKEN": secret, "SIYUAN_TOKEN": secret, "SLUICE_REMOTE_NAS_TOKEN": secret,
+      "SLUICE_REMOTE_OTHER_URL": "http://u:\(secret)@h/", "AWS_SECRET_ACCESS_KEY": "for all",
+    ]) { $1 }
+    try await box.sluice(
+      "--through", "env > env-filter; cat", "--check", "env > env-guard; cat > /dev/null", "shop:x", "--", "sh", "-c",
+      "env > env-command; echo x", environment: environment
+    ).success()
+    for name in ["command", "filter", "guard", "secret", "check", "put"] {
+      let lines = box.lines("env-\(name)")
+      #expect(lines.contains("AWS_SECRET_ACCESS_KEY=for all"), "\(name)")
+      #expect(!lines.contains { $0.contains(secret) }, "\(name)")
+      #expect(lines.contains("SLUICE_OPTION_TOKEN=shops-own") == ["check", "put"].contains(name), "\(name)")
+    }
+  }
+
   @Test("a password in a URL is never echoed", arguments: ["alist", "siyuan"])
   func password(scheme: String) async throws {
     let closed = try box.scripted { _ in }

@@ -75,6 +75,30 @@ struct ExamplePluginTests {
     #expect(exists("\(box.work)/disk/new/y"))
   }
 
+  @Test(
+    "what rclone can't see is not taken for absent, and is not replaced", .enabled(if: rclone),
+    arguments: [(1, 69, "server"), (5, 69, "server"), (7, 77, "auth")] as [(Int, Int32, String)])
+  func rcloneBlind(status: Int, exit: Int32, kind: String) async throws {
+    let real = try #require(Program.installed("rclone"))
+    try box.file("bin/rclone", "#!/bin/sh\ncase \" $* \" in *' lsf '*) exit \(status) ;; esac\nexec '\(real)' \"$@\"\n", mode: 0o755)
+    try box.file("disk/there", "old")
+    let run = try await sluice(
+      "--no-preflight", "--no-clobber", "--retries", "0", "rclone:\(box.work)/disk/there", input: bytes)
+    #expect(try run.failure(exit, kind)["error"]["retryable"].bool == (status == 5))
+    #expect(box.lines("disk/there") == ["old"])
+    #expect(names(in: "\(box.work)/disk") == ["there"])
+  }
+
+  @Test("a path that begins with a hyphen is no option of rclone", .enabled(if: rclone))
+  func rcloneHyphen() async throws {
+    try await sluice("rclone:--dry-run", input: bytes).success()
+    try expectSame(contents("\(box.work)/--dry-run"), bytes)
+    try await sluice("--no-clobber", "rclone:--dry-run", input: [1]).failure(73, "rejected")
+    try await sluice("mkdir", "rclone:-d").success()
+    try await sluice("rclone:-d/x", input: bytes).success()
+    try expectSame(contents("\(box.work)/-d/x"), bytes)
+  }
+
   @Test("a signed URL gets a PUT with the length of the object", .enabled(if: curl), arguments: [0, 5, 3_000_000])
   func signed(size: Int) async throws {
     let server = try await box.loopback()

@@ -7,6 +7,38 @@ import Testing
 struct FilterTests {
   private let box = Sandbox.here
 
+  @Test("a check that ends and leaves a child with its input does not hang the run")
+  func checkLeavesChild() async throws {
+    let check = "exec 3<&0; (sleep 600 0<&3 3<&-; :) & echo $! > pid; exit 0"
+    let run = try await box.sluice("--check", check, "./out", input: [UInt8](repeating: 1, count: 3_000_000))
+    try run.success()
+    #expect(run.duration < .seconds(60))
+    _ = try await box.shell("kill $(cat pid); pkill -P $(cat pid)")
+  }
+
+  @Test("a check that takes bytes slowly, but takes them, is no hanging one")
+  func checkTakesSlowly() async throws {
+    let check = "for i in 1 2 3 4 5 6 7 8 9 10; do head -c 4096 > /dev/null; sleep 0.3; done; cat > /dev/null"
+    try await box.sluice("--check", check, "--check-timeout", "2s", "./out", input: [UInt8](repeating: 1, count: 200_000)).success()
+  }
+
+  @Test("SIGTERM ends a run whose copy nobody takes, or whose check takes nothing", arguments: ["tee", "check"])
+  func blockedCopy(what: String) async throws {
+    let pipe = try PipeEnds()
+    let options = what == "tee" ? ["--tee", "--result", "result"] : ["--check", "echo > started; sleep 600"]
+    var client = box.client(options + ["./out"], input: .endless)
+    if what == "tee" { client.output = .descriptor(pipe.write) }
+    let running = try box.start(client)
+    try await eventually("the run is blocked") {
+      names(in: box.spool).contains { (try? contents("\(box.spool)/\($0)").count) ?? 0 > 60_000 }
+    }
+    running.signal(SIGTERM)
+    let run = await running.finish()
+    #expect(run.exit == 143, "\(run.summary)")
+    close(pipe.read)
+    close(pipe.write)
+  }
+
   @Test("a filter's output is the object")
   func cat() async throws {
     var generator = SeededGenerator(1)

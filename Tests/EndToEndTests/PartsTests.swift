@@ -21,6 +21,74 @@ struct PartsTests {
     try JSON(parsing: String(decoding: contents("\(folder)/x.parts.json"), as: UTF8.self))
   }
 
+  @Test("a part that was sent takes no room on the disk and no descriptor any more", arguments: ["plain", "alist"])
+  func partsAreLetGo(endpoint: String) async throws {
+    let server = try await box.loopback()
+    let destination = endpoint == "plain" ? server.plain("/x") : server.alist("/x")
+    let running = try box.start(box.client(["--part-size", "20k", destination], input: .pipe))
+    await running.write(object(1_000_000))
+    try await eventually("most parts have arrived") {
+      names(in: endpoint == "plain" ? "\(server.root)/plain" : server.alistFile("/")).contains("x.part-00045")
+    }
+    try await eventually("their files are closed") {
+      let open = names(in: "/proc/\(running.pid)/fd").compactMap {
+        try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(running.pid)/fd/\($0)")
+      }
+      return open.count { $0.contains("(deleted)") } <= 3
+    }
+    running.closeInput()
+    try await running.finish().success()
+  }
+
+  @Test("a whole set is not touched without a preflight either")
+  func existingWithoutPreflight() async throws {
+    let server = try await box.loopback()
+    let first = object(250_000)
+    try await box.sluice("--part-size", "100k", server.plain("/x"), input: first).success()
+    let run = try await box.sluice("--no-preflight", "--part-size", "100k", server.plain("/x"), input: object(90_000))
+    try run.failure(73, "exists")
+    try await expectSame(joined("\(server.root)/plain"), first)
+  }
+
+  @Test("with --no-hold nothing stays in the spool, however many parts were waiting")
+  func noHold() async throws {
+    let server = try await box.loopback("--on", "/plain/x.part-00001", "--status", "503")
+    let run = try await box.sluice(
+      "--no-hold", "--retries", "0", "--part-size", "10k", "--max-spool", "10M", server.plain("/x"), input: object(250_000))
+    #expect(run.exit == 69, "\(run.summary)")
+    #expect(box.spoolNames.isEmpty)
+  }
+
+  /// Runs until part 2, the last one, and the manifest are held.
+  private func heldSet(_ server: Loopback, _ bytes: [UInt8]) async throws -> (part: String, manifest: String) {
+    let run = try await box.sluice("--retries", "0", "--part-size", "100000", server.plain("/x"), input: bytes)
+    let manifest = try #require(try run.failure(69, "server")["held"].text)
+    let part = try #require(box.spoolNames.map { String($0.prefix(26)) }.first { $0 != manifest })
+    return (part, manifest)
+  }
+
+  @Test("what is held of an older set does not get into a newer one that is whole")
+  func olderHeld() async throws {
+    let server = try await box.loopback("--on", "/plain/x.part-00002", "--status", "503", "--times", "1")
+    _ = try await heldSet(server, object(150_000))
+    let newer = [UInt8](repeating: 7, count: 150_000)
+    try await box.sluice("--part-size", "100000", server.plain("/x"), input: newer).success()
+    let push = try await box.sluice("held", "push", "--all")
+    #expect(push.exit != 0)
+    try await expectSame(joined("\(server.root)/plain"), newer)
+    #expect(box.spoolNames.count == 4)
+  }
+
+  @Test("a manifest does not go out when one of its parts was discarded")
+  func partDropped() async throws {
+    let server = try await box.loopback("--on", "/plain/x.part-00002", "--status", "503", "--times", "1")
+    let held = try await heldSet(server, object(150_000))
+    #expect(try await box.sluice("held", "drop", held.part).exit == 0)
+    let push = try await box.sluice("held", "push", "--all")
+    try push.failure(73, "rejected")
+    #expect(!exists(server.plainFile("/x.parts.json")))
+  }
+
   @Test("the parts and their manifest put the object together", arguments: [0, 1, 99_999, 100_000, 100_001, 200_000, 1_234_567])
   func parts(count: Int) async throws {
     let server = try await box.loopback()
@@ -197,6 +265,7 @@ struct PartsTests {
     "options that make no sense with parts",
     arguments: [
       ["--part-size", "0"], ["--part-size", "1M", "--max-spool", "1k"], ["--part-size", "1M", "-o", "as-task"],
+      ["--part-size", "1M", "--verify", "-o", "as-task", "-o", "wait"],
       ["--part-size", "1M", "--no-sha256", "--input", "x"],
     ])
   func mistakes(options: [String]) async throws {

@@ -136,12 +136,30 @@ struct PluginCommandTests {
 
   @Test(
     "what no plugin can be held to, or must not be told this way, is a usage error",
-    arguments: [["--verify"], ["--limit-rate", "1k"], ["-o", "a b=c"], ["-o", "ü"], ["-o", "token=x"], ["-o", "password"]])
+    arguments: [
+      ["--verify"], ["--limit-rate", "1k"], ["-o", "a b=c"], ["-o", "ü"], ["-o", "token=x"], ["-o", "password"],
+      ["-o", "TOKEN=x"], ["-o", "Password=x"], ["-o", "username=x"], ["-o", "a-b=1", "-o", "A_B=2"],
+    ])
   func refused(options: [String]) async throws {
     try box.plugin("own", put: "touch ran", others: "touch ran")
     let run = try await box.start(box.client(options + ["./out", "own:x"], input: .endless, environment: box.plugins)).finish()
     run.usage()
     #expect(!exists("\(box.work)/ran") && !exists("\(box.work)/out"))
+  }
+
+  @Test(
+    "two spellings of one variable are refused, wherever they stand",
+    arguments: [
+      ("chunk-size: 5", ["-o", "CHUNK_SIZE=6"], 64), ("chunk-size: 5\n    chunk_size: 6", [], 78), ("Token: x", [], 78),
+      ("token_file: x", [], 78), ("chunk_size: 5", ["-o", "chunk_size=6"], 0),
+    ] as [(String, [String], Int32)])
+  func spelling(key: String, options: [String], exit: Int32) async throws {
+    try box.plugin("own", put: writesOptions)
+    let config = try box.file("config.yaml", "remotes:\n  shop:\n    type: own\n    \(key)\n", mode: 0o600)
+    let environment = box.plugins.merging(["SLUICE_CONFIG": config]) { $1 }
+    let run = try await box.start(box.client(options + ["shop:x"], input: .bytes(bytes), environment: environment)).finish()
+    #expect(run.exit == exit, "\(run.summary)")
+    #expect(box.lines("options-put") == (exit == 0 ? ["SLUICE_OPTION_CHUNK_SIZE=6"] : []))
   }
 
   @Test("an option of AList alone is any other option to a plugin")

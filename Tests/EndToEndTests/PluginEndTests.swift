@@ -59,6 +59,28 @@ struct PluginEndTests {
     #expect(!exists("\(box.work)/overlap"))
   }
 
+  @Test("a check and a mkdir that hang are ended after --idle-timeout, whatever --timeout says", arguments: ["check", "mkdir"])
+  func silence(verb: String) async throws {
+    try box.plugin("own", put: "exit 1", others: hangs)
+    for options in [[], ["--timeout", "1h"]] {
+      let arguments = [verb, "--idle-timeout", "700ms", "--retries", "0"] + options + ["own:x"]
+      let run = try await box.start(box.client(arguments, environment: box.plugins)).finish()
+      let message = try run.failure(69, "timeout")["error"]["message"].text
+      #expect(message == "the plugin own took longer for \(verb) than --idle-timeout allows")
+      try await areGone(try await started())
+      for name in ["child", "plugin"] { unlink("\(box.work)/\(name)") }
+    }
+  }
+
+  @Test("a preflight that hangs does not keep the object from being sent, and a slow upload is not silence")
+  func hangingPreflight() async throws {
+    try box.plugin("own", put: "sleep 1; cat > object", others: hangs)
+    let run = try await box.sluice("--idle-timeout", "500ms", "own:x", input: bytes, environment: box.plugins)
+    try run.success()
+    #expect(run.errorText.contains("warning: own:x: the plugin own took longer for check than --idle-timeout allows"))
+    try expectSame(contents("\(box.work)/object"), bytes)
+  }
+
   @Test("a process that is left behind is not waited for, although it holds standard output")
   func leftChild() async throws {
     try box.plugin("own", put: "sleep 1000 2> /dev/null & echo $! > child\necho '{\"id\":1}'")

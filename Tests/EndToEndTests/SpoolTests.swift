@@ -8,6 +8,17 @@ struct SpoolTests {
   private let box = Sandbox.here
   private let bytes = Array("some object\n".utf8)
 
+  @Test("what is not ours in the spool folder stays", arguments: [[], ["held"], ["held", "drop", "--all"]])
+  func foreignFiles(arguments: [String]) async throws {
+    let foreign = ["package.json", "results.data", "notes.txt", "a.json.new", "01ABC.json", "b.place"]
+    for name in foreign { try write(bytes, to: "\(box.spool)/\(name)") }
+    try FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: box.spool)
+    let run = try await box.start(box.client(arguments.isEmpty ? ["./out"] : arguments, input: .bytes(bytes))).finish()
+    #expect(run.exit == 0, "\(run.summary)")
+    #expect(Set(names(in: box.spool)) == Set(foreign))
+    if arguments == ["held"] { #expect(run.output.isEmpty) }
+  }
+
   @Test("folder and files belong to the user alone, whatever the umask")
   func modes() async throws {
     let running = try box.start(box.client(["./out"], input: .pipe))

@@ -55,6 +55,11 @@ public final class Loopback: Sendable {
   /// A destination for a plain PUT; the path is percent-encoded here.
   public func plain(_ path: String) -> String { "\(url)/plain\(percentEncoded(path))" }
 
+  /// A destination at AList's WebDAV, whose objects lie where those of its API lie; the path is percent-encoded here.
+  public func dav(_ path: String, as user: String = "admin:\(Loopback.password)") -> String {
+    "dav+http://\(user.isEmpty ? "" : user + "@")\(authority)/dav\(percentEncoded(path))"
+  }
+
   /// Where an object at the AList API lies.
   public func alistFile(_ path: String) -> String { root + "/alist" + path }
   /// Where an object at the SiYuan API lies.

@@ -63,7 +63,8 @@ struct Command: Sendable {
     let target: FileDescriptorOutput =
       output.map { .fileDescriptor(FileDescriptor(rawValue: $0.raw), closeAfterSpawningProcess: false) } ?? .currentStandardError
     return try await Subprocess.run(
-      executable, arguments: Arguments(arguments), platformOptions: options, input: source, output: target, error: .currentStandardError
+      executable, arguments: Arguments(arguments), environment: ChildEnvironment.inherited(), platformOptions: options, input: source,
+      output: target, error: .currentStandardError
     ) { _ in
       try? input?.close()
       try? output?.close()

@@ -82,6 +82,22 @@ public final class Payload: Sendable {
     digests = Mutex([:])
   }
 
+  private let endings = Mutex<[@Sendable () -> Void]>([])
+
+  /// Calls `action` when nobody needs the payload any more in this run, though the run goes on.
+  public func whenEnded(_ action: @escaping @Sendable () -> Void) {
+    endings.withLock { $0.append(action) }
+  }
+
+  /// Says that nobody needs it any more: what was opened for it is closed.
+  public func end() {
+    let actions = endings.withLock { endings in
+      defer { endings = [] }
+      return endings
+    }
+    for action in actions { action() }
+  }
+
   /// Says that there is one destination alone.
   public func allowMoving() { movable.store(true, ordering: .relaxed) }
 
@@ -151,6 +167,16 @@ public final class Payload: Sendable {
       }
     }
     return count
+  }
+
+  /// All of it, if it is short. Blocks.
+  ///
+  /// - Throws: as `read`; `spool` if there are more than `limit` bytes.
+  public func contents(limit: Int64) throws(Failure) -> [UInt8] {
+    guard length <= limit else { throw Failure(.spool, "\(name) is longer than it should be") }
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, Int(length)), alignment: 1)
+    defer { buffer.deallocate() }
+    return length == 0 ? [] : Array(buffer[..<(try read(into: buffer, at: 0))])
   }
 
   /// Asks whether there is a byte at `offset`.

@@ -34,7 +34,7 @@ public final class Spool: Sendable {
 
   /// Returns nil if the folder is one that its last spool takes along, and is gone.
   private static func create(in directory: SpoolDirectory) throws(Failure) -> Spool? {
-    let id = makeID()
+    let id = SpoolID.make()
     do throws(SystemError) {
       let directoryLock = try directory.lockDirectory()
       let data = try directory.descriptor.openChild("\(id).data", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
@@ -54,7 +54,7 @@ public final class Spool: Sendable {
   ///
   /// - Throws: `spool` if it can't be opened, or, and that passes (`isRetryable`), another process is using it.
   public static func open(_ id: String, in directory: SpoolDirectory) throws(Failure) -> Spool? {
-    guard id.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber) }) else { return nil }
+    guard SpoolID.isOne(id) else { return nil }
     do throws(SystemError) {
       let data = try directory.descriptor.openChild("\(id).data", O_RDWR | O_NOFOLLOW)
       try data.lock()
@@ -174,14 +174,6 @@ public final class Spool: Sendable {
     directory.remove("\(id).json")
     directory.remove("\(id).data")
     directory.removeIfTransient()
-  }
-
-  /// 48 bits of milliseconds and 80 random bits in Crockford's base 32.
-  private static func makeID() -> String {
-    let digits = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
-    let milliseconds = millisecondsNow()
-    let head = (0..<10).map { digits[Int(milliseconds >> (45 - 5 * $0) & 31)] }
-    return String(head + (0..<16).map { _ in digits[Int.random(in: 0..<32)] })
   }
 }
 

@@ -72,10 +72,11 @@ public final class SpoolDirectory: Sendable {
   /// Removes what runs left that died before the end of their input. Best effort: a later run tries again.
   public func sweep() {
     guard let lock = try? lockDirectory(), let names = (try? self.names()).map({ Set($0) }) else { return }
-    for id in Set(names.map { $0.prefix { $0 != "." } }) where !id.isEmpty {
+    // Whatever else lies in the folder is not ours.
+    for id in Set(names.compactMap(SpoolID.of)) {
       // A held spool is not even locked, because another sluice may want to send it now.
       let isHeld = names.isSuperset(of: ["\(id).data", "\(id).json"]) && !names.contains("\(id).json.new")
-      if !isHeld { sweep(String(id)) }
+      if !isHeld { sweep(id) }
     }
     withExtendedLifetime(lock) {}
   }
@@ -99,7 +100,7 @@ public final class SpoolDirectory: Sendable {
   ///
   /// - Throws: `spool` if the folder can't be read.
   public func completeIDs() throws(Failure) -> [String] {
-    try names().filter { $0.hasSuffix(".json") }.map { String($0.dropLast(5)) }.sorted()
+    try names().filter { $0.hasSuffix(".json") }.compactMap(SpoolID.of).sorted()
   }
 
   /// True if there is a complete spool of this ID.

@@ -26,7 +26,7 @@ extension SpoolDirectory {
 
   /// The folder that has the spool, if it is another one than this; nil if nothing is noted, or if it is there no more.
   public func other(having id: String) -> SpoolDirectory? {
-    guard id.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber) }),
+    guard SpoolID.isOne(id),
       let bytes = try? descriptor.openChild(id + SpoolDirectory.suffix, O_RDONLY | O_NOFOLLOW).contents(limit: 8192)
     else { return nil }
     let place = String(decoding: bytes, as: UTF8.self)
@@ -41,6 +41,6 @@ extension SpoolDirectory {
   ///
   /// - Throws: `spool` if the folder can't be read.
   public func idsElsewhere() throws(Failure) -> [String] {
-    try names().filter { $0.hasSuffix(SpoolDirectory.suffix) }.map { String($0.dropLast(SpoolDirectory.suffix.count)) }.sorted()
+    try names().filter { $0.hasSuffix(SpoolDirectory.suffix) }.compactMap(SpoolID.of).sorted()
   }
 }

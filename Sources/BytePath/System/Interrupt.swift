@@ -14,12 +14,37 @@ public final class Interrupt: Sendable {
 
   /// Waits until `descriptor` can be read. Returns false if the interrupt came first.
   func waitUntilReadable(_ descriptor: Descriptor) throws(SystemError) -> Bool {
+    try wait(for: Int16(POLLIN), of: descriptor) { false }
+  }
+
+  /// Writes every byte, in pieces so small that a pipe that has room for any takes each at once, and so waits where it can be interrupted.
+  ///
+  /// - Parameters:
+  ///   - isOver: asked now and then whether nobody will read any more.
+  ///   - moved: told of each piece that has been taken.
+  /// - Returns: false if the interrupt came first, or it is over.
+  func writeAll(
+    _ bytes: UnsafeRawBufferPointer, to descriptor: Descriptor, unless isOver: () -> Bool = { false }, moved: () -> Void = {}
+  ) throws(SystemError) -> Bool {
+    var rest = bytes
+    while !rest.isEmpty {
+      guard try wait(for: Int16(POLLOUT), of: descriptor, unless: isOver) else { return false }
+      let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(Int(PIPE_BUF)))
+      try descriptor.writeAll(piece)
+      moved()
+      rest = UnsafeRawBufferPointer(rebasing: rest[piece.count...])
+    }
+    return true
+  }
+
+  private func wait(for events: Int16, of descriptor: Descriptor, unless isOver: () -> Bool) throws(SystemError) -> Bool {
     var wanted = [
       pollfd(fd: ends.read.raw, events: Int16(POLLIN), revents: 0),
-      pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: descriptor.raw, events: events, revents: 0),
     ]
     while true {
-      if poll(&wanted, 2, -1) < 0 {
+      if isOver() { return false }
+      if poll(&wanted, 2, events == Int16(POLLIN) ? -1 : 200) < 0 {
         guard errno == EINTR else { throw SystemError("poll", errno) }
         continue
       }

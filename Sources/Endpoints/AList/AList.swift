@@ -42,6 +42,10 @@ public struct AList: BuiltInEndpoint {
   }
 
   public func checkOptions(_ options: [String: String]) throws(Failure) {
+    if options["as-task"] != nil, let other = ["chunked", "direct"].first(where: { options[$0] != nil }) {
+      throw Failure(
+        .usage, "as-task and \(other) contradict each other", hint: "a task takes the object in one piece, and stores it its own way")
+    }
     guard let size = options["chunked"], !size.isEmpty else { return }
     guard let bytes = SizeText.bytes(size), bytes >= 1 << 20 else { throw Failure(.usage, "-o chunked takes a size from 1M on, or none") }
   }

@@ -11,14 +11,20 @@ struct AListMemory: Sendable {
     case completing
     /// The object is whole, and lacks its final name.
     case renaming
+    /// The same, and an older object of the same size has that name.
+    case replacing
+    /// The same, and the older object is moved aside first.
+    case swapping
   }
 
   let checkpoint: Checkpoint
   /// The final path of the object.
   let path: String
 
-  func note(_ stage: Stage, _ name: String) {
-    checkpoint.set("\(stage.rawValue) \(name)")
+  /// - Parameter aside: the name to which an older object is moved.
+  func note(_ stage: Stage, _ name: String, aside: String? = nil) {
+    // No path has a tab in it.
+    checkpoint.set("\(stage.rawValue) \(name)" + (aside.map { "\t\($0)" } ?? ""))
   }
 
   func clear() {
@@ -27,12 +33,16 @@ struct AListMemory: Sendable {
 
   /// Nil if there is nothing, or nothing that this upload can have written: a job that somebody has changed must not make us touch anything
   /// else.
-  var noted: (stage: Stage, name: String)? {
+  var noted: (stage: Stage, name: String, aside: String?)? {
     guard let words = checkpoint.text?.split(separator: " ", maxSplits: 1), words.count == 2, let stage = Stage(rawValue: String(words[0]))
     else { return nil }
-    let name = String(words[1])
-    let isTemporary = AList.parent(of: name) == AList.parent(of: path) && AList.name(of: name).contains(".sluice-")
-    return isTemporary || name == path ? (stage, name) : nil
+    let names = words[1].split(separator: "\t").map(String.init)
+    guard let name = names.first, name == path || isTemporary(name), names.dropFirst().allSatisfy(isTemporary) else { return nil }
+    return (stage, name, names.count > 1 ? names[1] : nil)
+  }
+
+  private func isTemporary(_ name: String) -> Bool {
+    AList.parent(of: name) == AList.parent(of: path) && AList.name(of: name).contains(".sluice-")
   }
 
   /// Removes what the server has of an upload that will not go on.
@@ -43,6 +53,9 @@ struct AListMemory: Sendable {
     if noted.stage == .chunking || noted.stage == .completing {
       let status = try await AListSession.status(of: noted.name, length: length, api)
       if let id = status.data?["upload_id"]?.string { _ = try await api.reply(to: AListSession.request("abort", id: id, api)) }
+    }
+    if let aside = noted.aside, try await api.entry(aside) != nil, try await api.entry(path) == nil {
+      try AListCode.check(try await api.rename(aside, to: AList.name(of: path), overwriting: false), path)
     }
     if noted.name != path { try await api.remove(noted.name) }
     clear()

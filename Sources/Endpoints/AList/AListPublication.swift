@@ -7,8 +7,8 @@ import BytePath
 /// rename alone if that was all that was missing.
 struct AListPublication {
   let put: AListPut
-  /// Whether there is an object that is replaced.
-  let replaces: Bool
+  /// The object that is replaced, if there is one.
+  let old: AListEntry?
 
   private var api: AListAPI { put.api }
   private var upload: Upload { put.upload }
@@ -48,16 +48,34 @@ struct AListPublication {
 
   /// What an attempt before this one left, if that is whole and only lacks its name, or has it already.
   private func receiptOfRename() async throws(Failure) -> Receipt? {
-    guard let noted = memory.noted, noted.stage == .renaming else { return nil }
-    if let entry = try await refreshedEntry(noted.name) {
-      guard entry.size == upload.payload.length, !entry.isFolder else { return nil }
+    guard let noted = memory.noted, [.renaming, .replacing, .swapping].contains(noted.stage) else { return nil }
+    let temporary = try await refreshedEntry(noted.name)
+    let isWhole = temporary.map { $0.size == upload.payload.length && !$0.isFolder } ?? false
+    if let aside = noted.aside, try await api.entry(aside) != nil { return try await receiptOfSwap(noted.name, aside, isWhole: isWhole) }
+    guard temporary == nil else {
+      guard isWhole else { return nil }
       try await publish(noted.name)
       return Receipt()
     }
-    // Nothing but the rename takes it away: only the answer was lost.
-    guard try await api.entry(path)?.size == upload.payload.length else { return nil }
+    // Nothing but the rename takes it away, unless somebody else did: an object of this size that was there before is no proof.
+    guard let current = try await api.entry(path), current.size == upload.payload.length else { return nil }
+    if noted.stage == .replacing {
+      guard try await api.compare(path, with: upload.payload) == .sizeAndHash else { return nil }
+    }
     memory.clear()
     return Receipt()
+  }
+
+  /// The older object is aside. The new one takes its place if it is there and has not done so; otherwise the old one gets it back.
+  private func receiptOfSwap(_ temporary: String, _ aside: String, isWhole: Bool) async throws(Failure) -> Receipt? {
+    let current = try await api.entry(path)
+    if current == nil {
+      try await rename(isWhole ? temporary : aside, to: path, overwriting: false)
+    }
+    let isThere = current == nil ? isWhole : current?.size == upload.payload.length && !isWhole
+    if isThere { await removeOld(aside) }
+    memory.clear()
+    return isThere ? Receipt() : nil
   }
 
   private func removeRest() async throws(Failure) {
@@ -72,27 +90,41 @@ struct AListPublication {
 
   /// Gives the object its name.
   private func publish(_ temporary: String) async throws(Failure) {
-    memory.note(.renaming, temporary)
+    memory.note(old?.size == upload.payload.length ? .replacing : .renaming, temporary)
     let renamesOver = AListDrive.renamesOver(try await api.provider(of: folder))
-    if replaces, !renamesOver { try await replace(with: temporary) } else { try await rename(temporary, to: path, overwriting: replaces) }
+    if old != nil, !renamesOver {
+      try await replace(with: temporary)
+    } else {
+      try await rename(temporary, to: path, overwriting: old != nil)
+    }
     memory.clear()
   }
 
   /// For drives that do not rename onto an object: the old one is moved aside first, and back if that was in vain.
   private func replace(with temporary: String) async throws(Failure) {
     let aside = temporaryName(beside: path)
-    try await rename(path, to: aside, overwriting: false)
+    memory.note(.swapping, temporary, aside: aside)
     do throws(Failure) {
+      try await rename(path, to: aside, overwriting: false)
       try await rename(temporary, to: path, overwriting: false)
     } catch {
       var failure = error
-      do throws(Failure) { try await rename(aside, to: path, overwriting: false) } catch {
-        failure.hint = "the object that was at \(path) is at \(aside) now"
+      // Where an answer was lost it can't be known what is where; the next attempt looks.
+      if failure.isOutcomeUnknown || failure.kind == .interrupted || failure.isRetryable {
+        failure.hint = "the object that was at \(path) may be at \(aside) now; another attempt puts that right"
+        throw failure
       }
+      let rest = await cleaningUp { [self] () throws(Failure) in try await rename(aside, to: path, overwriting: false) }
+      if rest != nil { failure.hint = "the object that was at \(path) may be at \(aside) now" }
+      memory.note(.renaming, temporary)
       throw failure
     }
-    do throws(Failure) { try await api.remove(aside) } catch {
-      put.warn("the object that was at \(path) could not be removed, and is at \(aside): \(error.message)")
+    await removeOld(aside)
+  }
+
+  private func removeOld(_ aside: String) async {
+    if let failure = await cleaningUp({ [api] () throws(Failure) in try await api.remove(aside) }) {
+      put.warn("the object that was at \(path) could not be removed, and is at \(aside): \(failure.message)")
     }
   }
 
@@ -111,12 +143,13 @@ struct AListPublication {
     var failure = failure
     let stage = memory.noted?.stage
     let mayGoOn = failure.isRetryable || failure.kind == .interrupted
-    let isKept = stage == .renaming ? failure.isRetryable : stage != .sending && mayGoOn
+    let isWhole = [.renaming, .replacing, .swapping].contains(stage)
+    let isKept = stage != .sending && mayGoOn
     if !isKept, await cleaningUp({ [api] () throws(Failure) in try await api.remove(temporary) }) == nil {
       memory.clear()
       return failure
     }
-    let rest = "\(stage == .renaming ? "the whole object" : "what is left of the upload") is at \(temporary)"
+    let rest = "\(isWhole ? "the whole object" : "what is left of the upload") is at \(temporary)"
     failure.hint = failure.hint.map { "\($0); \(rest)" } ?? rest
     return failure
   }

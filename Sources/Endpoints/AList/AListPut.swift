@@ -12,18 +12,19 @@ struct AListPut {
 
   func receipt() async throws(Failure) -> Receipt {
     let existing = try await entryBeforePut()
-    // What a broken connection left of an attempt before this one is no object to be kept.
-    let isOwnRest = existing != nil && api.hasBegun(path)
-    try existing?.refuse(path, isOwnRest ? .overwrite : attributes.existing)
+    // What a broken connection left of an attempt before this one is no object to be kept. But it can't be told from what somebody else has
+    // put there meanwhile, so that who wants to replace nothing is told of it.
+    let isOwnRest = existing != nil && api.hasBegun(path) && attributes.existing == .overwrite
+    try existing?.refuse(path, attributes.existing)
     let isTask = attributes.has("as-task") && upload.payload.length > 0
     if attributes.has("as-task"), !isTask { warn("an empty object is not sent as a task, which OpenList always fails") }
     if !isTask, !attributes.has("direct"), !isOwnRest {
-      let publication = AListPublication(put: self, replaces: existing != nil)
+      let publication = AListPublication(put: self, old: existing)
       if try await publication.isPossible() { return try await publication.receipt() }
     }
     if existing == nil { api.begin(path) }
     // The server then guards against what appeared since the look: a put onto a folder can delete it with all that is in it.
-    let isGuarded = existing == nil || (attributes.existing == .refuse && !isOwnRest)
+    let isGuarded = existing == nil || attributes.existing == .refuse
     return isTask ? try await putAsTask(isGuarded: isGuarded) : try await putDirectly(isGuarded: isGuarded)
   }
 

@@ -30,10 +30,10 @@ struct AListSession {
     var progress: Double?
     var isResumed: Bool
 
-    init?(_ data: JSONValue?) {
+    /// - Parameter length: of the object: nil if the chunks do not make it up.
+    init?(_ data: JSONValue?, length: Int64) {
       guard let data, let id = data["upload_id"]?.string, let state = data["state"]?.string, let size = data["chunk_size"]?.integer,
-        size > 0,
-        let chunks = data["total_chunks"]?.integer, (0...1_000_000).contains(chunks)
+        (1...(1 << 30)).contains(size), let chunks = data["total_chunks"]?.integer, chunks == (length + size - 1) / size
       else { return nil }
       self.id = id
       self.state = state
@@ -80,11 +80,14 @@ struct AListSession {
     guard let noted = memory.noted, noted.stage == .completing, noted.name == name else { return nil }
     let status = try await AListSession.status(of: name, length: upload.payload.length, api)
     guard status.code == 404 else { return nil }
-    do throws(Failure) { _ = try await api.compare(name, with: upload.payload) } catch {
+    do throws(Failure) {
+      let verification = try await api.compare(name, with: upload.payload)
+      // Under a temporary name nobody else writes. Under the object's own an older one of the same size may lie still.
+      return verification == .sizeAndHash || name != upload.path ? Receipt() : nil
+    } catch {
       if error.kind == .server, error.httpStatus == nil { return nil }
       throw error
     }
-    return Receipt()
   }
 
   private func begin() async throws(Failure) -> (AListReply, Snapshot)? {
@@ -96,7 +99,7 @@ struct AListSession {
     // Switched off since it was asked for, or a drive that can't.
     if reply.code == 405 || (reply.code == 403 && reply.message.contains("disabled")) { return nil }
     try AListCode.checkPut(reply, upload.path, mayRetryExisting: upload.attributes.existing == .overwrite)
-    guard let snapshot = Snapshot(reply.data) else {
+    guard let snapshot = Snapshot(reply.data, length: upload.payload.length) else {
       throw reply.answer.withEvidence(Failure(.protocol, "\(api.origin) does not say which session it has begun"))
     }
     return (reply, snapshot)
@@ -130,7 +133,7 @@ struct AListSession {
         case .success(let reply):
           sent += Int64(range(of: index, snapshot).count)
           upload.meter.setSent(sent)
-          if Snapshot(reply.data)?.isCompleted == true { completion = reply }
+          if Snapshot(reply.data, length: upload.payload.length)?.isCompleted == true { completion = reply }
         case .failure(let error): failure = failure ?? error
         }
       }
@@ -176,7 +179,8 @@ struct AListSession {
       group.addTask {
         while (try? await Task.sleep(for: .seconds(5))) != nil {
           let status = HTTPRequest(method: .get, url: api.url("/api/fs/multipart/status?upload_id=\(URLText.encoded(id))"))
-          guard let reply = try? await api.reply(to: status), let progress = Snapshot(reply.data)?.progress else { continue }
+          guard let reply = try? await api.reply(to: status), let progress = Snapshot(reply.data, length: upload.payload.length)?.progress
+          else { continue }
           upload.meter.setServerPercent(Int(min(max(progress, 0), 100)))
         }
         return nil
@@ -188,7 +192,7 @@ struct AListSession {
       return .failure(.interrupted)
     }
     let reply = try result.get()
-    guard Snapshot(reply.data)?.isCompleted == true else {
+    guard Snapshot(reply.data, length: upload.payload.length)?.isCompleted == true else {
       throw reply.answer.withEvidence(Failure(.protocol, "\(api.origin) does not say that \(upload.path) is complete", retryable: true))
     }
     return reply

@@ -265,6 +265,12 @@ final class HTTPTransport: Sendable {
     return message
   }
 
+  /// A connection that broke may still have a region of the file in hand, but not for long: it was told to close.
+  private func letGo(of key: ObjectIdentifier) {
+    guard let file = files.withLock({ $0.removeValue(forKey: key) }) else { return }
+    HTTPTransport.eventLoop.any().scheduleTask(in: .seconds(1)) { try? file.handle.close() }
+  }
+
   /// The payload's file as the event loop sends from it. It stays open until all connections are closed, because a connection that is being
   /// closed may still have a region of it in hand.
   private func fileHandle(of payload: Payload) throws(Failure) -> NIOFileHandle {
@@ -272,7 +278,9 @@ final class HTTPTransport: Sendable {
     try files.withLock { (files) throws(Failure) in
       if let known = files[ObjectIdentifier(payload)] { return known.handle }
       let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: try payload.duplicateDescriptor())
-      files[ObjectIdentifier(payload)] = (payload, handle)
+      let key = ObjectIdentifier(payload)
+      files[key] = (payload, handle)
+      payload.whenEnded { [weak self] in self?.letGo(of: key) }
       return handle
     }
   }

@@ -82,15 +82,23 @@ public struct Plugin: Endpoint {
     for (name, value) in job { environment[name] = .some(value) }
     environment["SLUICE_PLUGIN"] = Plugin.version
     environment["SLUICE_PATH"] = path
-    for (key, value) in try await secrets.values(of: remote, warn: context.warn) { environment[Plugin.variable(key)] = .some(value) }
+    for (key, value) in try await secrets.values(of: remote, warn: context.warn) {
+      environment[PluginProgram.variable(of: key)] = .some(value)
+    }
     let given = options.merging(attributes.options) { $1 }
-    for key in given.keys.sorted() { environment[Plugin.variable(key)] = given[key] }
+    for key in given.keys.sorted() { environment[PluginProgram.variable(of: key)] = given[key] }
     context.detail("\(program.path) \(verb), for \(path)")
     let run = PluginRun(program: program, verb: verb, environment: environment, progressed: progressed)
-    return try await run.run(input: input, limit: context.http.totalTimeout)
+    return try await run.run(input: input, limit: limit(for: verb))
   }
 
-  private static func variable(_ key: String) -> String { "SLUICE_OPTION_\(key.uppercased().replacing("-", with: "_"))" }
+  /// Storing may take as long as it likes, but an answer without an object is as late as silence on a connection would be.
+  private func limit(for verb: String) -> (duration: Duration, flag: String)? {
+    let (total, idle) = (context.http.totalTimeout, context.http.idleTimeout)
+    if verb != "put", total.map({ $0 > idle }) ?? true { return (idle, "--idle-timeout") }
+    guard let total else { return nil }
+    return (total, "--timeout")
+  }
 
   private func nothing() throws(Failure) -> Descriptor {
     do throws(SystemError) { return try Descriptor.open("/dev/null", O_RDONLY) } catch {

@@ -3,6 +3,7 @@ import BytePath
 /// An executable `sluice-endpoint-NAME` on PATH.
 public struct PluginProgram: Sendable, Equatable {
   private static let prefix = "sluice-endpoint-"
+  static let optionPrefix = "SLUICE_OPTION_"
 
   public let name: String
   /// Has a slash in it.
@@ -34,6 +35,9 @@ public struct PluginProgram: Sendable, Equatable {
   public static func isWord(_ text: some StringProtocol) -> Bool {
     !text.isEmpty && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") }
   }
+
+  /// The variable in which a plugin finds the value of the option, or the key of a remote.
+  public static func variable(of key: String) -> String { optionPrefix + key.uppercased().replacing("-", with: "_") }
 
   private static var folders: [String] {
     let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"

@@ -1,5 +1,4 @@
 import BytePath
-import FoundationEssentials
 import Subprocess
 
 // swift-subprocess speaks in the system's own types where there are some.
@@ -38,17 +37,18 @@ struct PluginRun: Sendable {
   ///
   /// - Parameters:
   ///   - input: its standard input, closed here once it has started.
-  ///   - limit: how long it may take; nil for no limit.
+  ///   - limit: how long it may take, and the flag that says so; nil for no limit.
   /// - Throws: `config` if it can't be started, `timeout`, `interrupted`.
-  func run(input: Descriptor, limit: Duration?) async throws(Failure) -> End {
+  func run(input: Descriptor, limit: (duration: Duration, flag: String)?) async throws(Failure) -> End {
     let result = await withTaskGroup(of: Result<End, Failure>.self) { group in
       group.addTask {
         do throws(Failure) { return .success(try await run(input)) } catch { return .failure(error) }
       }
       if let limit {
         group.addTask {
-          guard (try? await Task.sleep(for: limit)) != nil else { return .failure(.interrupted) }
-          return .failure(Failure(.timeout, "the plugin \(program.name) took longer than --timeout allows", retryable: true))
+          guard (try? await Task.sleep(for: limit.duration)) != nil else { return .failure(.interrupted) }
+          return .failure(
+            Failure(.timeout, "the plugin \(program.name) took longer for \(verb) than \(limit.flag) allows", retryable: true))
         }
       }
       let first = await group.next() ?? .failure(.interrupted)
@@ -64,7 +64,9 @@ struct PluginRun: Sendable {
     options.teardownSequence = [.gracefulShutDown(toProcessGroup: true, allowedDurationToNextStep: PluginRun.grace)]
     do {
       let result = try await Subprocess.run(
-        .path(FilePath(program.path)), arguments: [verb], environment: childEnvironment, platformOptions: options,
+        .path(FilePath(program.path)), arguments: [verb],
+        // What was inherited as the options of another plugin, which runs sluice, is not for this one.
+        environment: ChildEnvironment.inherited(without: PluginProgram.optionPrefix, changes: environment), platformOptions: options,
         input: .fileDescriptor(FileDescriptor(rawValue: input.raw), closeAfterSpawningProcess: false), output: .sequence,
         error: .currentStandardError
       ) { execution in
@@ -83,16 +85,6 @@ struct PluginRun: Sendable {
         ? .interrupted
         : Failure(.config, "cannot start the plugin \(program.path): \(error)", hint: "does its first line name its interpreter?")
     }
-  }
-
-  /// What was inherited as the options of another plugin, which runs sluice, is not for this one.
-  private var childEnvironment: Environment {
-    var changes: [Environment.Key: String?] = [:]
-    for name in ProcessInfo.processInfo.environment.keys where name.hasPrefix("SLUICE_OPTION_") {
-      changes[Environment.Key(stringLiteral: name)] = .some(nil)
-    }
-    for (name, value) in environment { changes[Environment.Key(stringLiteral: name)] = .some(value) }
-    return .inherit.updating(changes)
   }
 
   /// Reads standard output to its end. For swift-subprocess the plugin's end is one too, whoever else still holds it, once the pipe is empty

@@ -38,6 +38,7 @@ public struct WebDAV: BuiltInEndpoint {
   }
 
   public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
+    try await api.checkBackslashes(path)
     guard try await api.replaced(at: path, attributes.existing) == nil else { return }
     var folder = WebDAVAPI.parent(of: path)
     while let next = folder {
@@ -56,7 +57,8 @@ public struct WebDAV: BuiltInEndpoint {
   }
 
   public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
-    Receipt(httpStatus: try await api.makeFolder(path))
+    try await api.checkBackslashes(path)
+    return Receipt(httpStatus: try await api.makeFolder(path))
   }
 
   public func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification {

@@ -95,6 +95,12 @@ final class WebDAVAPI: Sendable {
     guard let size = found.size else {
       throw Failure(.protocol, "\(server) does not say how long \(name) is")
     }
+    if payload.length == 0, size == 1 {
+      // AList takes an upload of no bytes for one of a line break (server/webdav/webdav.go, handlePut).
+      throw Failure(
+        .rejected, "\(server) makes a line break of \(name), which is empty",
+        hint: "with AList use alist+http, whose API takes empty objects")
+    }
     guard size == payload.length else {
       throw Failure(.server, "\(name) has \(size) bytes on \(server) instead of \(payload.length)", retryable: true)
     }
@@ -134,6 +140,22 @@ final class WebDAVAPI: Sendable {
     if let status = try await makeCollection(path) { return status }
     if try await find(path)?.isCollection == true { return nil }
     throw Failure(.rejected, "\(server) cannot make the directory \(path)", hint: "is part of its path a file?")
+  }
+
+  /// AList and OpenList take a backslash for a slash, so that a name with one would become a folder and something in it
+  /// (pkg/utils/path.go). Such a server finds a folder again under its path with a backslash behind.
+  ///
+  /// - Throws: `rejected` if `path` has a backslash and the server is one of these.
+  func checkBackslashes(_ path: String) async throws(Failure) {
+    guard let backslash = path.firstIndex(of: "\\") else { return }
+    var folder = WebDAVAPI.parent(of: String(path[..<backslash]))
+    while let next = folder {
+      if try await find(next) != nil {
+        guard try await find(next == "/" ? "/\\" : "\(next)/\\") != nil else { return }
+        throw Failure(.rejected, "\(server) takes the backslash in \(path) for a slash", hint: "use another name")
+      }
+      folder = WebDAVAPI.parent(of: next)
+    }
   }
 
   /// - Throws: `rejected` if what was found is a file.
@@ -202,6 +224,10 @@ final class WebDAVAPI: Sendable {
         Failure(
           .rejected, "\(server) takes no upload to \(path) (HTTP 405)",
           hint: "it may be read-only; some servers also say this when their disk is full"))
+    case 403:
+      var failure = answer.statusFailure(server) ?? notWebDAV
+      failure.hint = "AList and OpenList have a permission of its own for writing by WebDAV, which even a new admin may lack"
+      return failure
     case 412: return answer.withEvidence(Failure(.rejected, "a condition of \(server) for \(path) is not met (HTTP 412)"))
     case 500:
       var failure = answer.statusFailure(server) ?? notWebDAV

@@ -53,6 +53,7 @@ struct WebDAVUpload: Sendable {
   func run() async throws(Failure) -> Receipt {
     upload.meter.setSent(0)
     if let receipt = try await receiptOfEarlierAttempt() { return receipt }
+    try await api.checkBackslashes(upload.path)
     // nginx does not know If-None-Match, and AList deletes a folder whose name is put to.
     if try await api.replaced(at: upload.path, existing) == nil, let folder = WebDAVAPI.parent(of: upload.path) {
       try await api.makeFolder(folder)

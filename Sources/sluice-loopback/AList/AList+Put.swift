@@ -22,7 +22,8 @@ extension AList {
       let modified = exchange.header("Last-Modified").flatMap { Int64($0) }.map { Moment(milliseconds: $0) }
       let upload = Upload(path: path, user: user, size: try declaredSize(exchange), modified: modified)
       if exchange.header("As-Task") == "true" { return try await putAsTask(upload, exchange) }
-      return try await putDirectly(upload, exchange)
+      try await store(exchange, at: path, modified: modified)
+      return Self.success()
     } catch let refusal as Refusal {
       // From here on OpenList reads the rest of the body before it answers, without asking for it; AList does not.
       throw Refusal(refusal.answer.leaving(isOpenList ? .drained(sendingContinue: false) : .left))
@@ -44,11 +45,11 @@ extension AList {
     envelope(400, "strconv.ParseInt: parsing \(JSON.string(text).text): invalid syntax")
   }
 
-  /// Writes under the final name from the first byte, so that a cut leaves a truncated file there.
-  private func putDirectly(_ upload: Upload, _ exchange: Exchange) async throws -> Answer {
-    try storage.makeRoom(for: upload.path)
-    stale.remember(upload.path, folder.facts(upload.path))
-    var sink = try openSink(folder.real(upload.path), limit: exchange.storeLimit)
+  /// Writes the body under the final name from the first byte, so that a cut leaves a truncated file there.
+  func store(_ exchange: Exchange, at path: String, modified: Moment?) async throws {
+    try storage.makeRoom(for: path)
+    stale.remember(path, folder.facts(path))
+    var sink = try openSink(folder.real(path), limit: exchange.storeLimit)
     do {
       while let piece = try await exchange.nextPiece() {
         do throws(FileError) { try sink.append(piece) } catch { throw storage.refusal(error.description) }
@@ -56,11 +57,10 @@ extension AList {
     } catch is BodyCut {
       guard exchange.isChunked else { throw storage.refusal("unexpected EOF") }
       // Without a length the real server takes the cut for a cancelled request, and then it cleans up.
-      try storage.told { () throws(FileError) in try folder.remove(upload.path) }
+      try storage.told { () throws(FileError) in try folder.remove(path) }
       throw storage.refusal("context canceled")
     }
-    try storage.setModified(upload.path, upload.modified)
-    return Self.success()
+    try storage.setModified(path, modified)
   }
 
   /// Takes the whole body first; the target stays as it is until the task runs.

@@ -108,7 +108,7 @@ extension AList {
     ]
   }
 
-  private static func escaped(_ path: String) -> String {
+  static func escaped(_ path: String) -> String {
     let kept = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/".utf8)
     let digits = Array("0123456789ABCDEF")
     return path.utf8.map {

@@ -18,7 +18,7 @@ struct AList: Sendable {
     flavor = behaviour.flavor
     folder = folders.alist
     incoming = folders.incoming
-    rights = AListRights(options.accounts)
+    rights = AListRights(options.accounts, flavor)
     accounts = AListAccounts(options.accounts, flavor: flavor)
     stale = StaleFacts(isOn: behaviour.staleGet)
     tasks = AListTasks(behaviour, storage: AListStorage(folder: folder, flavor: flavor))
@@ -40,7 +40,7 @@ struct AList: Sendable {
     case ("POST", "/api/auth/login"): return try await accounts.login(exchange, isHashed: false)
     case ("POST", "/api/auth/login/hash"): return try await accounts.login(exchange, isHashed: true)
     case ("GET", "/api/auth/logout"): return try accounts.logout(exchange)
-    case ("GET", "/api/me"): return Self.success(rights.me(try accounts.user(of: exchange), flavor))
+    case ("GET", "/api/me"): return Self.success(rights.me(try accounts.user(of: exchange)))
     case ("PUT", "/api/fs/put"): return try await put(exchange)
     case ("POST", "/api/fs/get"): return try await get(exchange)
     case ("POST", "/api/fs/list"): return try await list(exchange)

@@ -1,4 +1,5 @@
 import Crypto
+import FoundationEssentials
 import Synchronization
 
 /// Tokens and logins.
@@ -57,6 +58,26 @@ final class AListAccounts: Sendable {
     }
     let key: [(String, JSON)] = flavor == .alist ? [("device_key", .string("c8ebb17bc81f62400a2af08f5e50c4bf"))] : []
     return AList.success(.object(key + [("token", .string(token))]))
+  }
+
+  /// Who sends this request to /dav, where a refusal has an HTTP status and no text (server/webdav.go). No one-time code is asked for.
+  func webDAVUser(of exchange: Exchange) throws -> AListUser {
+    let isLocked = flavor == .openlist && state.withLock { $0.failures >= Self.failuresBeforeLock }
+    guard !isLocked else { throw Refusal(Answer(status: 429)) }
+    let words = (exchange.header("Authorization") ?? "").split(separator: " ", maxSplits: 1).map(String.init)
+    if words.count == 2, words[0].lowercased() == "basic", let login = Data(base64Encoded: words[1]) {
+      guard login.elementsEqual("\(options.username):\(options.password)".utf8) else {
+        state.withLock { $0.failures += 1 }
+        throw Refusal(Answer(status: 401))
+      }
+      state.withLock { $0.failures = 0 }
+      return AListUser(name: options.username, role: .admin, isStaticToken: false)
+    }
+    guard words == ["Bearer", options.token] else {
+      let realm = flavor == .openlist ? "openlist" : "alist"
+      throw Refusal(Answer(status: 401, headers: [("WWW-Authenticate", "Basic realm=\"\(realm)\"")]))
+    }
+    return AListUser(name: options.username, role: .admin, isStaticToken: true)
   }
 
   func logout(_ exchange: Exchange) throws -> Answer {

@@ -5,12 +5,16 @@ struct AListRights: Sendable {
     case rename = 4
     case move = 5
     case remove = 7
+    case webDAVRead = 8
+    case webDAVWrite = 9
   }
 
+  private let flavor: Flavor
   private let given: Int?
   private let closed: [String]
 
-  init(_ options: AccountOptions) {
+  init(_ options: AccountOptions, _ flavor: Flavor) {
+    self.flavor = flavor
     given = options.permission
     closed = options.readOnly ? ["/"] : options.noWrite
   }
@@ -23,7 +27,7 @@ struct AListRights: Sendable {
     }
   }
 
-  func has(_ bit: Bit) -> Bool { bits(.openlist) & (1 << bit.rawValue) != 0 }
+  func has(_ bit: Bit) -> Bool { bits & (1 << bit.rawValue) != 0 }
 
   func mayWrite(_ path: String) -> Bool { has(.write) && !isClosed(path) }
 
@@ -31,9 +35,9 @@ struct AListRights: Sendable {
     guard has(bit), !isClosed(path) else { throw Refusal(AList.envelope(403, "permission denied")) }
   }
 
-  func me(_ user: AListUser, _ flavor: Flavor) -> JSON {
+  func me(_ user: AListUser) -> JSON {
     let role = reportedRole(user)
-    let bits = Int64(bits(flavor))
+    let bits = Int64(bits)
     let isOpenList = flavor == .openlist
     var members: [(String, JSON)] = [
       ("id", .int(user.role == .guest ? (isOpenList ? 2 : 1) : (isOpenList ? 1 : 2))), ("username", .string(user.name)),
@@ -56,8 +60,6 @@ struct AListRights: Sendable {
     given != nil && user.role == .admin && !user.isStaticToken ? AListUser.Role.user.rawValue : user.role.rawValue
   }
 
-  /// Without `--permission`: what a fresh server gives its admin.
-  private func bits(_ flavor: Flavor) -> Int {
-    given ?? (flavor == .openlist ? 29183 : 65535)
-  }
+  /// Without `--permission`: what a fresh server gives its admin. In OpenList that is not bit 9.
+  private var bits: Int { given ?? (flavor == .openlist ? 29183 : 65535) }
 }

@@ -4,6 +4,7 @@ struct Service: Sendable {
   let log: RequestLog?
   private let siyuan: SiYuan
   private let plain: Plain
+  private let webDAV: WebDAV
   private let faults: FaultPlan
   private let basePath: String
 
@@ -11,6 +12,7 @@ struct Service: Sendable {
     alist = AList(options: options, folders: folders)
     siyuan = SiYuan(options: options, folders: folders)
     plain = Plain(options: options, folders: folders)
+    webDAV = WebDAV(alist, basePath: options.listen.cleanBasePath)
     faults = FaultPlan(options.faults)
     basePath = options.listen.cleanBasePath
     self.log = log
@@ -48,6 +50,7 @@ struct Service: Sendable {
   func route(_ exchange: Exchange) async throws -> Answer {
     do {
       if exchange.path.hasPrefix(Plain.prefix) { return try await plain.answer(exchange) }
+      if WebDAV.serves(exchange.path) { return try await webDAV.answer(exchange) }
       return isSiYuan(exchange.path) ? try await siyuan.answer(exchange) : try await alist.answer(exchange)
     } catch let refusal as Refusal {
       return refusal.answer

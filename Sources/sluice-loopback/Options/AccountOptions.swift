@@ -17,7 +17,9 @@ struct AccountOptions: ParsableArguments, Sendable {
   @Option(help: ArgumentHelp("A token from login expires after so many requests.", valueName: "n"))
   var expireTokenAfter: Int?
 
-  @Option(help: ArgumentHelp("AList permission bits of the user, an integer (3 upload, 4 rename, 5 move, 7 remove).", valueName: "bits"))
+  @Option(
+    help: ArgumentHelp(
+      "AList permission bits of the user, an integer (3 upload, 4 rename, 5 move, 7 remove, 8/9 WebDAV).", valueName: "bits"))
   var permission: Int?
 
   @Option(

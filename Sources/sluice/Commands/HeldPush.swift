@@ -48,10 +48,21 @@ struct HeldPush: RunnableCommand {
           throw Failure(.spool, "the spool \(id) says that a set is complete, and \(earlier) of that set is still held")
         }
       }
+      if Task.isCancelled { throw .interrupted }
       return try await push(spool, job, report, console)
     } catch {
       console.messages.failure(error)
       return error.kind.exitStatus(signal: console.signals.first)
+    }
+  }
+
+  private func refusal(of job: HeldJob, _ payload: Payload, _ target: Target) async -> Failure? {
+    guard let role = job.role else { return nil }
+    do throws(Failure) {
+      try await HeldSet(role: role, payload: payload).check(target)
+      return nil
+    } catch {
+      return error
     }
   }
 
@@ -65,7 +76,17 @@ struct HeldPush: RunnableCommand {
     var targets: [(index: Int, target: Target)] = []
     for (index, result) in zip(waiting, opened) {
       switch result {
-      case .success(let target): targets.append((index, target))
+      case .success(let target):
+        guard let refused = await refusal(of: job, payload, target) else {
+          targets.append((index, target))
+          continue
+        }
+        await target.endpoint.close()
+        var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
+        outcome.failure = refused
+        outcome.held = holding.ended(index, refused)
+        outcomes.append(outcome)
+        report.tell(outcome, console.messages)
       case .failure(let refused):
         var outcome = Outcome(refused, elapsed: .zero)
         outcome.held = holding.ended(index, refused.failure)

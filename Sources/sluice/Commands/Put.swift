@@ -50,10 +50,6 @@ struct Put: RunnableCommand {
   var verbosity: Messages.Verbosity { transfer.verbosity }
 
   func validate() throws {
-    let options = transfer.optionValues
-    if verify, options["as-task"] != nil, options["wait"] == nil {
-      throw ValidationError("--verify with -o as-task needs -o wait: before the task ends there is nothing to verify")
-    }
     if input.tee, transfer.result == nil { throw ValidationError("--tee takes standard output, so the results need --result FILE") }
     if noSha256, partSize != nil || input.input == nil || input.gzip || !input.through.isEmpty || input.tee {
       throw ValidationError("--no-sha256 is for a regular file that is sent as it is, with --input: a spool always has its hash")
@@ -61,9 +57,6 @@ struct Put: RunnableCommand {
     if let partSize {
       guard partSize.bytes > 0 else { throw ValidationError("--part-size takes a size of 1 or more bytes") }
       if let maxSpool, maxSpool.bytes < partSize.bytes { throw ValidationError("--max-spool is too small for a part of --part-size") }
-      if options["as-task"] != nil {
-        throw ValidationError("-o as-task does not go with --part-size: a set is complete when its parts are")
-      }
     }
     if dryRun, noPreflight { throw ValidationError("--dry-run is the preflight; --no-preflight leaves nothing of it") }
     if let limitRate, limitRate.bytes < 1 { throw ValidationError("--limit-rate takes a rate of 1 or more bytes a second") }

@@ -72,7 +72,11 @@ struct Opening {
     let messages = messages
     let endpoint = try place.open(
       place.remote, EndpointContext(http: settings, warn: { messages.warning($0) }, detail: { messages.detail($0) }))
-    try endpoint.checkOptions(place.defaults.merging(options.optionValues) { $1 })
+    do throws(Failure) { try endpoint.checkOptions(place.defaults.merging(options.optionValues) { $1 }) } catch {
+      // Without the flags it would be no better.
+      if (try? endpoint.checkOptions(place.defaults)) == nil { throw Failure(.config, "\(text): \(error.message)", hint: error.hint) }
+      throw error
+    }
     let path = try purpose == .object ? endpoint.objectPath(pathText) : endpoint.directoryPath(pathText)
     return Target(text: text, endpoint: endpoint, path: path, defaults: place.defaults)
   }
@@ -87,7 +91,8 @@ struct Opening {
         ? Failure(.usage, "-o \(option.key) has no effect with mkdir")
         : Failure(.usage, "no destination here knows -o \(option.key)", hint: "there are: \(known)")
     }
-    if options.optionValues["wait"] != nil, options.optionValues["as-task"] == nil, !targets.contains(where: { $0.kind.isPlugin }) {
+    let takesWait = { (target: Target) in target.kind.isPlugin || target.defaults["as-task"] != nil }
+    if options.optionValues["wait"] != nil, options.optionValues["as-task"] == nil, !targets.contains(where: takesWait) {
       throw Failure(.usage, "-o wait has no effect without -o as-task")
     }
     let takers = targets.filter { $0.kind.takesToken }
@@ -99,18 +104,23 @@ struct Opening {
     }
   }
 
-  /// A plugin gets each key as the name of a variable, and a secret would be seen by every user of the machine and be written to a held
-  /// spool.
+  /// A plugin gets each key as the name of a variable, in which a credential would be seen by every user of the machine, stand in place of
+  /// the remote's own, and be written to a held spool.
   private func checkKeys(on targets: [Target]) throws(Failure) {
     guard targets.contains(where: { $0.kind.isPlugin }) else { return }
+    var spellings: [String: String] = [:]
     for option in options.endpointOptions {
       guard PluginProgram.isWord(option.key) else {
         throw Failure(.usage, "-o \(option.key) is no key that a plugin can be given", hint: "use letters, digits, - and _")
       }
-      guard option.key != "token", option.key != "password" else {
+      let variable = PluginProgram.variable(of: option.key)
+      if let credential = ["token", "username", "password"].first(where: { PluginProgram.variable(of: $0) == variable }) {
         throw Failure(
-          .usage, "-o \(option.key) would show a secret to every user of the machine",
-          hint: "make a remote in the config file, with \(option.key)-file")
+          .usage, "-o \(option.key) would show a credential to every user of the machine",
+          hint: "make a remote in the config file, with \(credential == "username" ? credential : "\(credential)-file")")
+      }
+      if let other = spellings.updateValue(option.key, forKey: variable), other != option.key {
+        throw Failure(.usage, "-o \(other) and -o \(option.key) are the same to a plugin: \(variable)", hint: "leave one out")
       }
     }
   }

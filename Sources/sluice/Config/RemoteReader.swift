@@ -35,13 +35,30 @@ struct RemoteReader {
 
   /// All keys are the plugin's to understand; only the secrets are fetched for it.
   ///
-  /// - Throws: `config` for a key that can't be a part of a variable's name, or a secret that is there twice.
+  /// - Throws: `config` for a key that can't be a part of a variable's name, or a secret that is there twice; `config` or `usage` for two keys of one variable.
   func place(of program: PluginProgram) throws(Failure) -> Place {
     if let wrong = keys.keys.filter({ !PluginProgram.isWord($0) }).min() {
       throw Failure(.config, "the remote \(name) has the key \(wrong), which a plugin can't be given", hint: "use letters, digits, - and _")
     }
+    try checkSpelling()
     let options = keys.filter { key, _ in RemoteKey(rawValue: key).map { $0 == .url } ?? true }
     return Place(plugin: program, remote: try remote(nil), options: options.merging(flags) { $1 })
+  }
+
+  /// A plugin is given keys as variables, where capitals and `_` make no difference.
+  private func checkSpelling() throws(Failure) {
+    let known = RemoteKey.allCases.map(\.rawValue)
+    var spellings: [String: String] = [:]
+    for key in known + keys.keys.sorted() {
+      if let other = spellings.updateValue(key, forKey: PluginProgram.variable(of: key)), other != key {
+        throw Failure(.config, "the remote \(name) has the key \(key), which is \(other) to a plugin", hint: "write \(other) alone")
+      }
+    }
+    for flag in flags.keys.sorted() {
+      if let key = spellings[PluginProgram.variable(of: flag)], key != flag, keys[key] != nil {
+        throw Failure(.usage, "-o \(flag) is the key \(key) of the remote \(name) to a plugin", hint: "write -o \(key)")
+      }
+    }
   }
 
   private func remote(_ base: BaseURL?) throws(Failure) -> Remote {

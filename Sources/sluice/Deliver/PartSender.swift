@@ -77,6 +77,7 @@ final class PartSender: Sendable {
   /// Sends a part to the destinations that have not failed. Returns false if no later part can matter.
   func send(_ part: Part) async -> Bool {
     guard let holding = state.withLock({ $0.open[part.number] }) else { return false }
+    if part.number == 1 { await refuseWholeSets() }
     let failed = Dictionary(uniqueKeysWithValues: progress.enumerated().compactMap { index, one in one.failure.map { (index, $0) } })
     let targets: [Target]
     do throws(Failure) {
@@ -87,14 +88,30 @@ final class PartSender: Sendable {
     }
     let outcomes = await deliver(part.payload, holding).run(targets, failed: failed, meters: targets.map { _ in Meter() }) { _ in }
     note(outcomes, of: part.number, holding)
+    part.payload.end()
     part.end()
     return isUseful
+  }
+
+  /// The preflight may have been left out, or have met a server that did not answer. No byte is put over a part of a whole set.
+  private func refuseWholeSets() async {
+    for (index, target) in targets.enumerated() where progress[index].failure == nil {
+      do throws(Failure) { try await PartsRun.checkManifest(target) } catch {
+        let failure = error
+        state.withLock { state in
+          state.progress[index].failure = failure
+          state.progress[index].isOut = true
+        }
+      }
+    }
   }
 
   /// What became of a part is noted in one step with whether it is kept, so that the end of the input meets no half of it.
   private func note(_ outcomes: [Outcome], of number: Int, _ holding: Holding) {
     state.withLock { state in
       let isKept = holding.close()
+      // What is kept has to outlive a loss of power; there are few of them.
+      if isKept, !Task.isCancelled { holding.bringToDisk() }
       state.open[number] = nil
       for (index, outcome) in outcomes.enumerated() {
         state.progress[index].attempts = max(state.progress[index].attempts, outcome.attempts)
@@ -110,16 +127,14 @@ final class PartSender: Sendable {
   /// The input has ended well. What has not been sent is kept from here on.
   ///
   /// - Returns: the IDs of the spools that are kept.
-  func keepRest() -> [String] {
-    state.withLock { state in
+  /// - Throws: `spool` if one can't be kept: then there is no set to be completed later.
+  func keepRest() throws(Failure) -> [String] {
+    try state.withLock { (state) throws(Failure) in
       let out = state.progress.indices.filter { state.progress[$0].isOut }
       for holding in state.open.values {
-        do throws(Failure) {
-          try holding.keep { job in
-            for index in out { job.destinations[index].isDone = true }
-          }
-        } catch {
-          messages.warning(error.message)
+        try holding.keep { job in
+          job.role = .part
+          for index in out { job.destinations[index].isDone = true }
         }
       }
       return state.open.values.compactMap(\.id).sorted()
@@ -135,8 +150,8 @@ final class PartSender: Sendable {
     }
   }
 
-  /// Removes the parts that have not been sent: the input did not end well.
-  func discardRest() {
+  /// Removes the parts that have not been sent, but for those that are kept.
+  func closeRest() {
     state.withLock { state in
       for holding in state.open.values { _ = holding.close() }
       state.open = [:]

@@ -29,10 +29,13 @@ struct PartsRun: Sendable {
   static func check(_ target: Target, _ attributes: Attributes) async throws(Failure) {
     let first = try target.beside(PartFacts.suffix(1))
     try await target.endpoint.check(first.path, attributes)
-    var refusing = attributes
-    refusing.existing = .refuse
+    try await checkManifest(target)
+  }
+
+  /// - Throws: `exists` if a whole set is there, or whatever the asking fails with.
+  static func checkManifest(_ target: Target) async throws(Failure) {
     let manifest = try target.beside(manifestSuffix)
-    do throws(Failure) { try await target.endpoint.check(manifest.path, refusing) } catch {
+    do throws(Failure) { try await target.endpoint.check(manifest.path, Attributes(existing: .refuse)) } catch {
       guard error.kind == .exists else { throw error }
       throw Failure(
         .exists, "\(manifest.path) is there, so a whole set is, and parts cannot replace others in one step",
@@ -81,9 +84,12 @@ struct PartsRun: Sendable {
       return (manifest, failure)
     }
     if let manifest { return await end(sender, manifest, meter) }
-    sender.discardRest()
+    sender.closeRest()
     tellOfRest(sender) { _ in true }
-    if let failure = Task.isCancelled ? .interrupted : failure { throw failure }
+    if var failure = Task.isCancelled ? .interrupted : failure {
+      if sender.progress.contains(where: { $0.arrived > 0 }) { failure.hint = "what has arrived is no set, and nothing is kept" }
+      throw failure
+    }
     return targets.indices.map { outcome(of: $0, sender, meter) }
   }
 
@@ -100,15 +106,19 @@ struct PartsRun: Sendable {
       sender.add(part)
       next(part)
     }
-    let rest = holds ? sender.keepRest() : []
+    let rest = holds ? try sender.keepRest() : []
     let text = Array((json(sender.facts, sha256: sha256, bytes: meter.object) + "\n").utf8)
     let directory = directory
     let payload = try await Payload.made(of: text, in: { () throws(Failure) in try directory() })
     var job = job(payload, try await payload.digest(.sha256), PartsRun.manifestSuffix)
     job.after = rest.isEmpty ? nil : rest
+    job.role = .manifest
     for (index, progress) in sender.progress.enumerated() where progress.isOut { job.destinations[index].isDone = true }
     let holding = Holding(leaving: payload.spool, job, messages)
-    if holds { try holding.keep { _ in } }
+    do throws(Failure) { if holds { try holding.keep { _ in } } } catch {
+      payload.spool?.remove()
+      throw error
+    }
     return Manifest(payload: payload, holding: holding, bytes: meter.object, sha256: sha256)
   }
 
@@ -143,6 +153,7 @@ struct PartsRun: Sendable {
     }
     let sent = await deliver(manifest.payload, manifest.holding).run(places, failed: failed, meters: places.map { _ in Meter() }) { _ in }
     manifest.holding.finish()
+    sender.closeRest()
     tellOfRest(sender, where: \.isOut)
     var outcomes: [Outcome] = []
     for index in targets.indices {
@@ -152,6 +163,7 @@ struct PartsRun: Sendable {
       if sent.indices.contains(index) {
         outcome.failure = sent[index].failure
         outcome.receipt = sent[index].receipt
+        outcome.verification = sent[index].verification
         outcome.attempts = max(outcome.attempts, sent[index].attempts)
         if sent[index].failure != nil, !sender.progress[index].isOut { outcome.held = manifest.holding.id }
       }

@@ -28,18 +28,36 @@ struct PutRun: Sendable {
     var settings = try put.transfer.httpSettings()
     settings.rateLimit = put.limitRate?.bytes
     opened = try Opening(options: put.transfer, settings: settings, messages: messages).open(put.destinations, for: .object)
-    try PutRun.checkPlugins(among: opened, put)
+    let targets = opened.compactMap { try? $0.get() }
+    try PutRun.checkPlugins(among: targets, put)
+    try PutRun.checkTasks(among: targets, put)
     report = try Report(path: put.transfer.result, messages)
   }
 
   /// What the flag promises for each destination, no plugin can be made to keep.
-  private static func checkPlugins(among opened: [Result<Target, DestinationFailure>], _ put: Put) throws(Failure) {
-    guard let plugin = opened.lazy.compactMap({ try? $0.get().kind }).first(where: { $0.isPlugin }) else { return }
+  private static func checkPlugins(among targets: [Target], _ put: Put) throws(Failure) {
+    guard let plugin = targets.lazy.map(\.kind).first(where: { $0.isPlugin }) else { return }
     if put.verify {
       throw Failure(.usage, "--verify is not for the plugin \(plugin.name)", hint: "whether the object arrived is the plugin's to see to")
     }
     if put.limitRate != nil {
       throw Failure(.usage, "--limit-rate is not for the plugin \(plugin.name)", hint: "it may have an -o option of its own for that")
+    }
+  }
+
+  /// The remote may ask for a task as well as the flag.
+  private static func checkTasks(among targets: [Target], _ put: Put) throws(Failure) {
+    for target in targets where !target.kind.isPlugin {
+      let options = target.defaults.merging(put.transfer.optionValues) { $1 }
+      guard options["as-task"] != nil else { continue }
+      if put.partSize != nil {
+        throw Failure(
+          .usage, "\(target.text): as-task does not go with --part-size", hint: "a set is complete when its parts are, and a task is not")
+      }
+      if put.verify, options["wait"] == nil {
+        throw Failure(
+          .usage, "\(target.text): --verify with as-task needs -o wait", hint: "before the task ends there is nothing to verify")
+      }
     }
   }
 
@@ -103,7 +121,8 @@ struct PutRun: Sendable {
       await progress.end()
       return outcomes
     } catch {
-      let failure = Task.isCancelled ? interruption : error
+      var failure = Task.isCancelled ? interruption : error
+      if put.partSize != nil, let hint = error.hint { failure.hint = hint }
       let outcomes = targets.indices.map { outcome(of: targets[$0], refused[$0] ?? failure) }
       outcomes.forEach { report.line($0.json) }
       messages.failure(failure)

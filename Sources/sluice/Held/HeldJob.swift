@@ -26,6 +26,8 @@ struct HeldJob: Codable, Sendable, Equatable {
   var verifies: Bool
   /// The IDs of spools that must be sent before this one.
   var after: [String]?
+  /// What it is of a set of parts; nil for an object of its own.
+  var role: HeldSet.Role?
 
   /// True if every destination has the object.
   var isDone: Bool { destinations.allSatisfy(\.isDone) }

@@ -119,6 +119,12 @@ final class Holding: Sendable {
     return false
   }
 
+  /// Brings what is kept to the disk. Blocks.
+  func bringToDisk() {
+    guard let spool, id != nil else { return }
+    do throws(Failure) { try spool.synchronize() } catch { messages.warning(error.message) }
+  }
+
   /// As `close`; what stays is brought to the disk, and how to send it is said. Blocks.
   func finish() {
     guard close(), let spool else { return }

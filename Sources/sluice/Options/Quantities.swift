@@ -20,7 +20,7 @@ struct Span: ExpressibleByArgument, Sendable {
     let number = argument.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
     guard let value = Double(number), value.isFinite, number.first != "." else { return nil }
     let units: [Substring: Double] = ["": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400]
-    guard let unit = units[argument[number.endIndex...]], value * unit < 1e9, value > 0 else { return nil }
+    guard let unit = units[argument[number.endIndex...]], value * unit < 1e9, value * unit >= 0.001 else { return nil }
     duration = .milliseconds(Int64(value * unit * 1000))
   }
 }
