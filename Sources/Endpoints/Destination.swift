@@ -39,6 +39,9 @@ public enum Destination: Sendable {
       throw Failure(.usage, "\(scheme):// is no kind of destination that sluice knows", hint: "it knows \(known), file:PATH and NAME:PATH")
     }
     let rest = text.dropFirst(scheme.count + 3)
+    guard !URLText.hasSlashInPassword(rest) else {
+      throw Failure(.usage, "the URL has a / before its @", hint: "write a / in a user name or password as %2F, and an @ as %40")
+    }
     let authority = try URLText.Authority(rest.prefix { $0 != "/" })
     let path = try URLText.decoded(rest.drop { $0 != "/" })
     guard type.kind.hasServerInURL else {
@@ -69,13 +72,38 @@ public enum URLText {
     return scheme.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) } ? String(scheme) : nil
   }
 
-  /// The text with the password of a URL replaced, for messages and results.
+  /// The text without the password of a URL, for messages and results. The user name stays: the netrc file may have its password.
   public static func redacted(_ text: String) -> String {
     guard let end = text.firstRange(of: "://") else { return text }
-    let authority = text[end.upperBound...].prefix { $0 != "/" }
+    let rest = text[end.upperBound...]
+    let authority = hasSlashInPassword(rest) ? rest : rest.prefix { $0 != "/" }
     guard let at = authority.lastIndex(of: "@") else { return text }
     let user = authority[..<at].prefix { $0 != ":" }
     return String(text[..<end.upperBound] + user + text[at...])
+  }
+
+  /// As `redacted`, and without a user name that has no password: many a token is written there.
+  public static func redactedWhole(_ text: String) -> String {
+    let redacted = redacted(text)
+    guard redacted == text, let start = text.firstRange(of: "://")?.upperBound else { return redacted }
+    guard let at = text[start...].prefix(while: { $0 != "/" }).lastIndex(of: "@") else { return text }
+    return text[..<start] + "*" + text[at...]
+  }
+
+  /// Where a redirect leads, for messages: its query may be a signature that lets everybody in.
+  static func redactedTarget(_ text: String) -> String {
+    let target = text.prefix { $0 != "?" && $0 != "#" }
+    return redactedWhole(String(target)) + (target.count < text.count ? "?…" : "")
+  }
+
+  /// Whether a slash that belongs to a password ends the authority too early: what stands before it has no `@` and ends in something that
+  /// is no port, and an `@` comes later.
+  ///
+  /// - Parameter rest: what follows `://`.
+  static func hasSlashInPassword(_ rest: Substring) -> Bool {
+    let authority = rest.prefix { $0 != "/" }
+    guard !authority.hasPrefix("["), !authority.contains("@"), let colon = authority.firstIndex(of: ":") else { return false }
+    return UInt16(authority[colon...].dropFirst()) == nil && rest.dropFirst(authority.count).contains("@")
   }
 
   /// The UTF-8 of a path with everything but `A-Z a-z 0-9 - . _ ~ /` percent-encoded.

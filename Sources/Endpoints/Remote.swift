@@ -39,14 +39,14 @@ public struct BaseURL: Sendable, Equatable {
   public init(_ text: String) throws(Failure) {
     let parts = text.split(separator: "://", maxSplits: 1, omittingEmptySubsequences: false)
     guard parts.count == 2, parts[0] == "http" || parts[0] == "https" else {
-      throw Failure(.config, "the url \(URLText.redacted(text)) does not start with http:// or https://")
+      throw Failure(.config, "the url \(URLText.redactedWhole(text)) does not start with http:// or https://")
     }
     let authority: URLText.Authority
     do throws(Failure) { authority = try URLText.Authority(parts[1].prefix { $0 != "/" }) } catch {
-      throw Failure(.config, "the url \(URLText.redacted(text)) is not valid: \(error.message)")
+      throw Failure(.config, "the url \(URLText.redactedWhole(text)) is not valid: \(error.message)")
     }
     guard authority.username == nil else {
-      throw Failure(.config, "the url \(URLText.redacted(text)) has a password in it", hint: "use username and password-file")
+      throw Failure(.config, "the url \(URLText.redactedWhole(text)) has a password in it", hint: "use username and password-file")
     }
     self.init(isSecure: parts[0] == "https", host: authority.host, port: authority.port)
     var rest = String(parts[1].drop { $0 != "/" })

@@ -106,8 +106,8 @@ enum Main {
   private static func hidePasswords() {
     for index in 1..<max(1, Int(CommandLine.argc)) {
       guard let argument = CommandLine.unsafeArgv[index], let text = String(validatingCString: argument) else { continue }
-      let shown = Array(URLText.redacted(text).utf8)
-      guard shown.count < strlen(argument) else { continue }
+      let shown = Array(URLText.redactedWhole(text).utf8)
+      guard shown.count <= strlen(argument) else { continue }
       for (offset, byte) in shown.enumerated() { argument[offset] = CChar(bitPattern: byte) }
       memset(argument + shown.count, 0, strlen(argument) - shown.count)
     }

@@ -33,6 +33,17 @@ struct AListLoginTests {
     #expect(try await server.puts()[0]["headers"]["authorization"].text == "s3cret-token")
   }
 
+  @Test("a login is not sent on to another server", arguments: ["307 Temporary Redirect", "308 Permanent Redirect"])
+  func redirected(status: String) async throws {
+    let other = try box.scripted { $0.answer(#"{"code":200,"message":"success","data":{"token":"t"}}"#) }
+    let server = try box.scripted { exchange in
+      exchange.answer("", status: status, headers: ["Location: http://\(other.authority)\(exchange.request.target)"])
+    }
+    let run = try await box.sluice("--retries", "0", "alist+http://me:secret@\(server.authority)/x", input: bytes)
+    try run.failure(76, "protocol")
+    #expect(other.requests.isEmpty)
+  }
+
   @Test("a flag counts more than a variable")
   func precedence() async throws {
     let server = try await box.loopback()

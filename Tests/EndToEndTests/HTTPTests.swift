@@ -269,6 +269,18 @@ struct HTTPTests {
     #expect(other.requests.isEmpty)
   }
 
+  @Test("the query of a redirect's target, which may be a signature, is not shown", arguments: ["302 Found", "307 Temporary Redirect"])
+  func signedRedirect(status: String) async throws {
+    let other = try box.scripted { $0.answer("", status: "403 Forbidden") }
+    let server = try box.scripted { exchange in
+      exchange.answer("", status: status, headers: ["Location: http://T0KEN@\(other.authority)/x?signature=s3cr3t"])
+    }
+    let run = try await box.sluice("-v", "--no-preflight", "--retries", "0", "http://\(server.authority)/x", input: bytes)
+    #expect(run.exit != 0)
+    #expect(run.errorText.contains(other.authority))
+    for secret in ["s3cr3t", "T0KEN"] { #expect(!(run.outputText + run.errorText).contains(secret), "\(run.summary)") }
+  }
+
   @Test("credentials never go to another host", arguments: ["307", "308"])
   func foreignRedirect(status: String) async throws {
     let other = try box.scripted { $0.answer(#"{"code":200,"message":"success","data":null}"#) }

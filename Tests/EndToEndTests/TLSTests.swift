@@ -19,6 +19,27 @@ struct TLSTests {
     #expect(try contents(server.alistFile("/x")) == bytes)
   }
 
+  @Test(
+    "a redirect from http to https trusts whom --cacert or SSL_CERT_FILE names, and the proxy's password stays with the proxy",
+    arguments: [true, false])
+  func redirect(byFlag: Bool) async throws {
+    let server = try await secureServer()
+    let proxy = try box.scripted { exchange in
+      exchange.answer("", status: "307 Temporary Redirect", headers: ["Location: \(server.url)/plain/x"])
+    }
+    var environment: [String: String?] = ["HTTP_PROXY": "http://user:proxy-secret@\(proxy.authority)"]
+    if !byFlag { environment["SSL_CERT_FILE"] = "\(box.work)/ca.pem" }
+    let options = byFlag ? ["--cacert", "ca.pem"] : []
+    let run = try await box.start(
+      box.client(options + ["--retries", "0", "http://nas.invalid/x"], input: .bytes(bytes), environment: environment)
+    ).finish()
+    try run.success()
+    #expect(try contents(server.plainFile("/x")) == bytes)
+    #expect(proxy.requests.allSatisfy { $0.header("Proxy-Authorization") != nil })
+    let log = try await server.puts(to: "/plain/x")
+    #expect(log.allSatisfy { $0["headers"]["proxy-authorization"] == .null }, "\(log)")
+  }
+
   @Test("SiYuan is spoken over TLS too, and a large body arrives whole")
   func siyuan() async throws {
     let server = try await secureServer()

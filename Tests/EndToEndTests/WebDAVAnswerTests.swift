@@ -61,17 +61,76 @@ struct WebDAVAnswerTests {
     #expect(server.methods.filter { $0 == "PUT" }.count == 1)
   }
 
-  @Test("a MOVE whose answer is lost counts when the object is there")
-  func lostAnswer() async throws {
+  @Test("a MOVE whose answer is lost counts when the object is there, new or in place of one as long", arguments: [true, false])
+  func lostAnswer(isNew: Bool) async throws {
     let server = try ScriptedDAV(in: box) { exchange, server in
       guard exchange.request.method == "MOVE" else { return false }
       server.objects = ["/x": server.objects[exchange.request.target] ?? []]
       exchange.close()
       return true
     }
+    if !isNew { server.objects["/x"] = bytes.reversed() }
     #expect(try await box.sluice("dav+http://\(server.authority)/x", input: bytes).success()["attempts"].int == 2)
     #expect(server.objects == ["/x": bytes])
     #expect(server.methods.filter { $0 == "PUT" || $0 == "MOVE" } == ["PUT", "MOVE"])
+  }
+
+  @Test("an upload that got lost on its way to its name is sent again, although what it replaces is as long", arguments: [true, false])
+  func lostUpload(knowsPropfind: Bool) async throws {
+    let isFirst = Mutex(true)
+    let server = try ScriptedDAV(in: box) { exchange, server in
+      if exchange.request.method == "PROPFIND", !knowsPropfind {
+        exchange.answer("", status: "405 Method Not Allowed")
+        return true
+      }
+      guard exchange.request.method == "MOVE", isFirst.withLock({ $0 }) else { return false }
+      isFirst.withLock { $0 = false }
+      server.objects[exchange.request.target] = nil
+      exchange.close()
+      return true
+    }
+    server.objects["/x"] = bytes.reversed()
+    try await box.sluice("dav+http://\(server.authority)/x", input: bytes).success()
+    #expect(server.objects == ["/x": bytes])
+    #expect(server.methods.filter { $0 == "PUT" }.count == 2)
+  }
+
+  @Test("a MOVE that is interrupted leaves the upload, which the next run gives its name in place of one as long")
+  func interruptedMove() async throws {
+    let isMoving = Mutex(false)
+    let server = try ScriptedDAV(in: box) { exchange, _ in
+      guard exchange.request.method == "MOVE", !isMoving.withLock({ $0 }) else { return false }
+      isMoving.withLock { $0 = true }
+      exchange.awaitClose()
+      return true
+    }
+    server.objects["/x"] = bytes.reversed()
+    let run = try box.start(box.client(["dav+http://\(server.authority)/x"], input: .bytes(bytes)))
+    try await eventually("the MOVE has come") { isMoving.withLock { $0 } }
+    run.signal(SIGINT)
+    let held = try #require(try await run.finish().failure(130, "interrupted")["held"].text)
+    #expect(server.objects.count == 2)
+    try await box.sluice("held", "push", held).success()
+    #expect(server.objects == ["/x": bytes])
+    #expect(server.methods.filter { $0 == "PUT" }.count == 1)
+  }
+
+  @Test("without TLS the password waits for the server's question, and the object for both", arguments: ["Basic", "Digest", "NTLM"])
+  func challenge(scheme: String) async throws {
+    let server = try ScriptedDAV(in: box) { exchange, _ in
+      guard exchange.request.header("Authorization")?.hasPrefix("\(scheme) ") != true else { return false }
+      exchange.answer("", status: "401 Unauthorized", headers: ["WWW-Authenticate: \(scheme) realm=\"r\", nonce=\"n\", qop=\"auth\""])
+      return true
+    }
+    for options in [[], ["--no-preflight"]] {
+      for kind in ["dav+http", "http"] {
+        let run = try await box.start(box.client(options + ["\(kind)://me:secret@\(server.authority)/x"], input: .bytes(bytes))).finish()
+        if scheme == "NTLM" { try run.failure(77, "auth") } else { try run.success() }
+      }
+    }
+    let sent = server.requests.compactMap { $0.header("Authorization") }
+    #expect(sent.allSatisfy { $0.hasPrefix("\(scheme) ") }, "\(sent)")
+    #expect(server.methods.filter { $0 == "PUT" }.count == (scheme == "NTLM" ? 0 : 4))
   }
 
   @Test("an upload that the server has not whole, although it says so, is an error, and nothing of it is left", arguments: [true, false])

@@ -56,6 +56,33 @@ struct DestinationTests {
     #expect(URLText.redacted("alist+http://me:secret@h/a@b") == "alist+http://me@h/a@b")
     #expect(URLText.redacted("alist+http://h/a:b@c") == "alist+http://h/a:b@c")
     #expect(URLText.redacted("./me:secret@h") == "./me:secret@h")
+    #expect(URLText.redacted("http://me:s3/cr@et@h/x") == "http://me@h/x")
+    #expect(URLText.redacted("http://h:80/a@b") == "http://h:80/a@b")
+    #expect(URLText.redacted("http://[::1]:80/a@b") == "http://[::1]:80/a@b")
+  }
+
+  @Test("a token in the place of a user name is not shown, nor the query of a redirect's target")
+  func tokens() {
+    #expect(URLText.redactedWhole("https://TOKEN@h/a@b") == "https://*@h/a@b")
+    #expect(URLText.redactedWhole("https://me:secret@h/x") == "https://me@h/x")
+    #expect(URLText.redactedWhole("https://h/a@b") == "https://h/a@b")
+    #expect(URLText.redactedTarget("https://TOKEN@h/x?signature=abc") == "https://*@h/x?…")
+    #expect(URLText.redactedTarget("/x?signature=a@b#c") == "/x?…")
+    #expect(URLText.redactedTarget("https://h/x") == "https://h/x")
+  }
+
+  @Test("a slash in a password is told of, without the password", arguments: ["http://u:s3/cr3t@h/x", "http://u:/cr3t@h/x"])
+  func slashInPassword(text: String) {
+    let error = #expect(throws: Failure.self) { try Destination(text) }
+    #expect(error?.kind == .usage)
+    #expect(error?.hint?.contains("%2F") == true)
+    #expect(error?.message.contains("cr3t") == false)
+  }
+
+  @Test(
+    "an @ in a path is no sign of a password", arguments: ["http://h/a@b", "http://h:80/a@b", "http://[::1]:80/a@b", "http://u:p@h/a@b"])
+  func atInPath(text: String) {
+    #expect(throws: Never.self) { try Destination(text) }
   }
 
   @Test("a redirect's target is read as a browser would")

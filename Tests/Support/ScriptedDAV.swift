@@ -56,16 +56,18 @@ public final class ScriptedDAV: Sendable {
 
   /// As servers of files do, which send who asks for a folder to its name with a slash.
   private func head(_ path: String) -> String {
-    if let object = objects[path] { return "HTTP/1.1 200 OK\r\nContent-Length: \(object.count)\r\n\r\n" }
+    if let object = objects[path] { return "HTTP/1.1 200 OK\r\nContent-Length: \(object.count)\r\nETag: \(tag(object))\r\n\r\n" }
     if path == "/" { return "HTTP/1.1 200 OK\r\n\r\n" }
     guard objects[path + "/"] != nil else { return "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n" }
     return "HTTP/1.1 301 Moved Permanently\r\nLocation: \(path)/\r\nContent-Length: 0\r\n\r\n"
   }
 
+  private func tag(_ object: [UInt8]) -> String { "\"\(object.hashValue)\"" }
+
   private func properties(of path: String) -> String {
     let object = objects[path]
     let kind =
-      object.map { "<D:resourcetype/><D:getcontentlength>\($0.count)</D:getcontentlength>" }
+      object.map { "<D:resourcetype/><D:getcontentlength>\($0.count)</D:getcontentlength><D:getetag>\(tag($0))</D:getetag>" }
       ?? "<D:resourcetype><D:collection/></D:resourcetype>"
     return """
       <?xml version="1.0"?><D:multistatus xmlns:D="DAV:"><D:response><D:href>\(path)</D:href><D:propstat><D:prop>\(kind)</D:prop>\

@@ -285,6 +285,8 @@ final class AListAPI: Sendable {
     body.add("password", hexadecimal(SHA256.hash(data: Array("\(password.exposed)-https://github.com/alist-org/alist".utf8))))
     var request = HTTPRequest(method: .post, url: url("/api/auth/login/hash"))
     request.setJSON(body.text)
+    // The hash is as good as the password, and is for this server alone.
+    request.followsRedirects = false
     let reply = try await send(request, nil)
     guard reply.code == 200, let text = reply.data?["token"]?.string else {
       // The answer to a login is not shown: that of a success has the token in it.

@@ -81,6 +81,7 @@ struct HTTPAnswer: Sendable {
       return Failure(.protocol, "\(server) redirects to nowhere (HTTP \(status))")
     }
     return Failure(
-      .protocol, "\(server) redirects to \(URLText.redacted(location)) (HTTP \(status)), which was not followed", hint: "use that address")
+      .protocol, "\(server) redirects to \(URLText.redactedTarget(location)) (HTTP \(status)), which was not followed",
+      hint: "use that address")
   }
 }

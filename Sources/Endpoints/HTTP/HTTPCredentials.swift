@@ -4,6 +4,9 @@ import Synchronization
 
 /// The way in that HTTP itself has: a token as `Bearer` (RFC 6750), user name and password as `Basic` (RFC 7617), or as `Digest` (RFC 7616)
 /// once the server has asked for that. They come from the remote, else from the netrc file.
+///
+/// Over TLS a password goes as `Basic` unasked. Without it everybody on the way could read it there, so the server is asked first, without
+/// credentials, whether it takes `Digest`.
 final class HTTPCredentials: Sendable {
   private enum Way: Sendable {
     case none
@@ -17,18 +20,23 @@ final class HTTPCredentials: Sendable {
     /// Whether the server has taken an answer to its challenge.
     var isDigestProven = false
     var lastAnswer: ContinuousClock.Instant?
+    /// Whether the server has been asked without credentials.
+    var isAsked = false
   }
 
   private let remote: Remote
+  private let isSecure: Bool
   private let warn: @Sendable (String) -> Void
   private let state = Mutex(State())
 
+  /// - Parameter isSecure: whether the server is reached over TLS.
   /// - Throws: `config` for two ways at once.
-  init(_ remote: Remote, warn: @escaping @Sendable (String) -> Void) throws(Failure) {
+  init(_ remote: Remote, isSecure: Bool, warn: @escaping @Sendable (String) -> Void) throws(Failure) {
     guard remote.token == nil || remote.username == nil else {
       throw Failure(.config, "there are both a token and a username, and a request has room for one of them", hint: "remove one")
     }
     self.remote = remote
+    self.isSecure = isSecure
     self.warn = warn
   }
 
@@ -56,6 +64,26 @@ final class HTTPCredentials: Sendable {
       guard let last = state.lastAnswer else { return true }
       return state.digest != nil && last.duration(to: .now) > .seconds(30)
     }
+  }
+
+  /// True if the server is to be asked without credentials before anything else.
+  func mustAsk() async throws(Failure) -> Bool {
+    guard !isSecure, case .password = try await way() else { return false }
+    return state.withLock { !$0.isAsked }
+  }
+
+  /// Notes that the server was asked without credentials. Returns false if it takes no password that can be sent to it, or does not tell yet.
+  ///
+  /// - Parameter answer: nil if another server answered, to which a redirect led.
+  func isOffered(in answer: HTTPAnswer?) async throws(Failure) -> Bool {
+    if let answer {
+      guard ![408, 425, 429, 502, 503, 504].contains(answer.status) else { return false }
+      let takesDigest = try await learn(from: answer)
+      let offers = AuthenticationChallenge.parse(answer.headers["www-authenticate"] ?? "")
+      guard takesDigest || answer.status != 401 || offers.isEmpty || offers.contains(where: { $0.scheme == "basic" }) else { return false }
+    }
+    state.withLock { $0.isAsked = true }
+    return true
   }
 
   /// Learns from an answer of the server that the credentials are for. Returns true if the request may be made again with others.

@@ -2,8 +2,8 @@ import BytePath
 
 /// HTTP to one server, with its credentials.
 ///
-/// A server that wants `Digest` says so in a 401, so the first request to it is made twice. That is never one with an object: before it, a
-/// server that has not said anything yet is asked with a `HEAD`.
+/// A server that wants `Digest` says so in a 401, so the first request to it is made twice; without TLS always, first without the password.
+/// That is never one with an object or one that changes something: before it, a server that has not said anything yet is asked with a `HEAD`.
 final class HTTPSession: Sendable {
   let base: BaseURL
   private let transport: HTTPTransport
@@ -13,7 +13,7 @@ final class HTTPSession: Sendable {
   init(_ base: BaseURL, _ remote: Remote, _ context: EndpointContext) throws(Failure) {
     self.base = base
     transport = try HTTPTransport(for: base, context)
-    credentials = try HTTPCredentials(remote, warn: context.warn)
+    credentials = try HTTPCredentials(remote, isSecure: base.isSecure, warn: context.warn)
   }
 
   func close() async { await transport.close() }
@@ -23,6 +23,11 @@ final class HTTPSession: Sendable {
 
   /// - Throws: what stands in the way of an answer; one that refuses is an answer.
   func send(_ request: HTTPRequest) async throws(Failure) -> HTTPAnswer {
+    if try await credentials.mustAsk() {
+      let isReading = [.get, .head, .propfind].contains(request.method)
+      let answer = try await transport.send(isReading ? request : HTTPRequest(method: .head, url: request.url))
+      guard try await credentials.isOffered(in: isOurs(answer.url) ? answer : nil) else { return answer }
+    }
     if request.isUpload, request.body.length > 0, try await credentials.mayBeChallenged() {
       _ = try await send(HTTPRequest(method: .head, url: request.url))
     }

@@ -42,10 +42,9 @@ final class HTTPTransport: Sendable {
     configuration.connectionPool.retryConnectionEstablishment = false
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
     plainProxy = try HTTPTransport.useProxy(for: base, &configuration)
-    if base.isSecure {
-      if settings.isInsecure { context.warn("the certificate of \(base.host) is not verified (--insecure)") }
-      configuration.tlsConfiguration = try HTTPTransport.tls(settings)
-    }
+    if base.isSecure, settings.isInsecure { context.warn("the certificate of \(base.host) is not verified (--insecure)") }
+    // Also without TLS, as a redirect may lead to a server with it.
+    configuration.tlsConfiguration = try HTTPTransport.tls(settings, isNeeded: base.isSecure)
     self.configuration = configuration
   }
 
@@ -61,11 +60,16 @@ final class HTTPTransport: Sendable {
     return nil
   }
 
-  private static func tls(_ settings: HTTPSettings) throws(Failure) -> TLSConfiguration {
+  /// - Parameter isNeeded: false leaves the reading of the certificates to the first connection with TLS.
+  private static func tls(_ settings: HTTPSettings, isNeeded: Bool) throws(Failure) -> TLSConfiguration {
     var tls = TLSConfiguration.makeClientConfiguration()
     if settings.isInsecure { tls.certificateVerification = .none }
     let variable = getenv("SSL_CERT_FILE").map { String(cString: $0) }
     if let file = settings.certificateFile ?? (variable?.isEmpty == false ? variable : nil) {
+      guard isNeeded else {
+        tls.trustRoots = .file(file)
+        return tls
+      }
       do {
         // Read here, so that a file that can't be read is told of as such and before anything else happens.
         tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(file))
@@ -104,15 +108,17 @@ final class HTTPTransport: Sendable {
   /// - Throws: `unreachable`, `timeout`, `protocol`, `interrupted`; `input` or `spool` if the payload can't be read.
   func send(_ request: HTTPRequest) async throws(Failure) -> HTTPAnswer {
     var request = request
+    var shown = request.url
     for _ in 0...HTTPTransport.redirectLimit {
       let start = ContinuousClock.now
       let answer = try await sendOnce(request)
       detail(
-        "\(request.method.rawValue) \(request.url): HTTP \(answer.status) after \(start.duration(to: .now).nanoseconds / 1_000_000) ms")
+        "\(request.method.rawValue) \(shown): HTTP \(answer.status) after \(start.duration(to: .now).nanoseconds / 1_000_000) ms")
       guard let next = redirected(request, by: answer) else { return answer }
       request = next
+      shown = URLText.redactedTarget(next.url)
     }
-    throw Failure(.protocol, "\(request.url) redirects in a circle")
+    throw Failure(.protocol, "\(shown) redirects in a circle")
   }
 
   /// The request to make instead, if the answer redirects and the redirect may be followed. 301, 302 and 303 turn other methods into GET in

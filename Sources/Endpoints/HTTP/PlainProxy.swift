@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import NIOCore
 import NIOHTTP1
+import NIOSSL
 
 /// A forward proxy for requests without TLS: it is sent the whole address in the request line (RFC 9112, 3.2.2). The HTTP client would ask it
 /// for a tunnel instead, which many proxies open to port 443 alone.
@@ -13,9 +14,10 @@ struct PlainProxy: Sendable {
     return BaseURL(isSecure: false, host: setting.host, port: setting.port).origin + (path.isEmpty ? "/" : path)
   }
 
+  /// What the proxy is told; nothing for a request that does not go to it, as after a redirect to https.
   func headers(for url: String) -> [(name: String, value: String)] {
-    var headers: [(name: String, value: String)] = []
-    if let (host, _) = PlainProxy.split(url) { headers.append(("Host", host)) }
+    guard let (host, _) = PlainProxy.split(url) else { return [] }
+    var headers = [(name: "Host", value: host)]
     if let username = setting.username {
       let authorization = HTTPClient.Authorization.basic(username: username, password: setting.password ?? "")
       headers.append(("Proxy-Authorization", authorization.headerValue))
@@ -30,9 +32,10 @@ struct PlainProxy: Sendable {
     return (String(host), String(rest.dropFirst(host.count)))
   }
 
-  /// Makes new connections write whole addresses.
+  /// Makes new connections write whole addresses, but for those with TLS, which do not go to the proxy.
   static func prepare(_ channel: any Channel) -> EventLoopFuture<Void> {
     channel.eventLoop.makeCompletedFuture {
+      guard (try? channel.pipeline.syncOperations.handler(type: NIOSSLClientHandler.self)) == nil else { return }
       let encoder = try channel.pipeline.syncOperations.handler(type: HTTPRequestEncoder.self)
       try channel.pipeline.syncOperations.addHandler(AbsoluteForm(), position: .after(encoder))
     }

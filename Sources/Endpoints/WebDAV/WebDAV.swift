@@ -39,7 +39,7 @@ public struct WebDAV: BuiltInEndpoint {
 
   public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
     try await api.checkBackslashes(path)
-    guard try await api.isVacant(path, attributes.existing) else { return }
+    guard try await api.replaced(at: path, attributes.existing) == nil else { return }
     var folder = WebDAVAPI.parent(of: path)
     while let next = folder {
       if let found = try await api.find(next) {

@@ -53,7 +53,9 @@ final class WebDAVAPI: Sendable {
     let answer = try await http.send(request)
     switch answer.status {
     case 200..<300:
-      return WebDAVResource(isCollection: path == "/" ? true : nil, size: answer.headers["content-length"].flatMap { Int64($0) })
+      return WebDAVResource(
+        isCollection: path == "/" ? true : nil, size: answer.headers["content-length"].flatMap { Int64($0) },
+        tag: answer.headers["etag"], modified: answer.headers["last-modified"])
     case 404, 410: return nil
     case 301...302 where leadsToFolder(answer, path): return WebDAVResource(isCollection: true)
     // A folder that may not be listed.
@@ -71,14 +73,14 @@ final class WebDAVAPI: Sendable {
     Failure(.protocol, "\(server) does not speak WebDAV there", hint: "check the address, and the sub-path if there is one")
   }
 
-  /// Whether nothing is at `path`.
+  /// What an upload to `path` is to replace; nil if nothing is there.
   ///
   /// - Throws: `rejected` if a folder is there, `exists` if an object is that is not to be replaced.
-  func isVacant(_ path: String, _ existing: Existing) async throws(Failure) -> Bool {
-    guard let found = try await find(path) else { return true }
+  func replaced(at path: String, _ existing: Existing) async throws(Failure) -> WebDAVResource? {
+    guard let found = try await find(path) else { return nil }
     guard found.isCollection != true else { throw Failure(.rejected, "\(path) on \(server) is a directory") }
     if existing == .refuse { throw WebDAVAPI.alreadyThere(path) }
-    return false
+    return found
   }
 
   /// Expects at `place` as many bytes as the payload has.

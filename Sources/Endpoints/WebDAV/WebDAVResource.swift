@@ -8,11 +8,20 @@ struct WebDAVResource: Sendable, Equatable {
   var size: Int64?
   /// The SHA-1 in hexadecimal, where an ownCloud or Nextcloud has it.
   var sha1: String?
+  /// `ETag`, nil if the server does not say.
+  var tag: String?
+  /// When it was changed, in the server's words; nil if it does not say.
+  var modified: String?
+
+  /// Differs from that of another object at the same path; nil if the server tells nothing that would.
+  var version: String? {
+    tag == nil && modified == nil ? nil : "\(tag ?? "") \(modified ?? "")"
+  }
 
   static let question = """
     <?xml version="1.0" encoding="utf-8"?>
     <D:propfind xmlns:D="DAV:" xmlns:oc="http://owncloud.org/ns"><D:prop>\
-    <D:resourcetype/><D:getcontentlength/><oc:checksums/>\
+    <D:resourcetype/><D:getcontentlength/><D:getetag/><D:getlastmodified/><oc:checksums/>\
     </D:prop></D:propfind>
     """
 }
@@ -29,6 +38,8 @@ extension WebDAVResource {
     let find = { (name: String) in properties.lazy.compactMap { $0[name] }.first }
     var resource = WebDAVResource(isCollection: find("resourcetype")?["collection"] != nil)
     resource.size = find("getcontentlength").flatMap { Int64($0.text) }
+    resource.tag = find("getetag")?.text
+    resource.modified = find("getlastmodified")?.text
     // One text holds them all: SHA1:… MD5:… ADLER32:….
     let sums = find("checksums")?.all("checksum").flatMap { $0.text.split(separator: " ") } ?? []
     resource.sha1 = sums.first { $0.uppercased().hasPrefix("SHA1:") }.map { $0.dropFirst(5).lowercased() }

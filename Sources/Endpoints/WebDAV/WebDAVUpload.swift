@@ -8,11 +8,38 @@ import Synchronization
 /// there is no `MOVE`, or with `-o direct`, it is put under its own name.
 ///
 /// The checkpoint has the temporary name, so that a later attempt, also one of another run, removes what is left of this one, or does the
-/// `MOVE` alone if that was all that was missing.
+/// `MOVE` alone if that was all that was missing. It also has what the `MOVE` was to replace, as an object that is gone from its temporary
+/// name may have been moved or removed.
 struct WebDAVUpload: Sendable {
   /// How far the object with the temporary name is.
-  private enum Stage: String {
-    case sending, moving
+  private enum Stage: Equatable {
+    case sending
+    case moving(Before)
+  }
+
+  /// What was at the path before the `MOVE`.
+  private enum Before: Equatable {
+    case nothing
+    case version(String)
+    /// There was something, or nobody looked.
+    case unknown
+
+    init(_ found: WebDAVResource?) {
+      guard let found else {
+        self = .nothing
+        return
+      }
+      self = found.version.map { .version($0) } ?? .unknown
+    }
+
+    /// Whether something else has come to the path since. The size does not tell: yesterday's object may be as long.
+    func isReplaced(by found: WebDAVResource) -> Bool {
+      switch self {
+      case .nothing: true
+      case .version(let version): found.version.map { $0 != version } ?? false
+      case .unknown: false
+      }
+    }
   }
 
   let upload: Upload
@@ -28,7 +55,7 @@ struct WebDAVUpload: Sendable {
     if let receipt = try await receiptOfEarlierAttempt() { return receipt }
     try await api.checkBackslashes(upload.path)
     // nginx does not know If-None-Match, and AList deletes a folder whose name is put to.
-    if try await api.isVacant(upload.path, existing), let folder = WebDAVAPI.parent(of: upload.path) {
+    if try await api.replaced(at: upload.path, existing) == nil, let folder = WebDAVAPI.parent(of: upload.path) {
       try await api.makeFolder(folder)
     }
     if !upload.attributes.has("direct"), moving.isPossible, let receipt = try await putAside() { return receipt }
@@ -50,9 +77,9 @@ struct WebDAVUpload: Sendable {
 
   /// Gives the object its name. Returns nil if the server cannot.
   private func publish(_ temporary: String) async throws(Failure) -> Receipt? {
-    remember(temporary, .moving)
+    remember(temporary, .moving(.unknown))
     // A folder that was made meanwhile would go with all that is in it (RFC 4918, 9.9.3).
-    _ = try await api.isVacant(upload.path, existing)
+    remember(temporary, .moving(Before(try await api.replaced(at: upload.path, existing))))
     switch try await api.move(temporary, to: upload.path, existing) {
     case .done(let answer):
       upload.checkpoint.set(nil)
@@ -69,13 +96,13 @@ struct WebDAVUpload: Sendable {
   /// What an attempt before this one left: its object, if that is whole, is moved now; otherwise it is removed.
   private func receiptOfEarlierAttempt() async throws(Failure) -> Receipt? {
     guard let (temporary, stage) = remembered else { return nil }
-    guard stage == .moving else {
+    guard case .moving(let before) = stage else {
       if await isRemoved(temporary) { upload.checkpoint.set(nil) }
       return nil
     }
     let left = try await api.find(temporary)
-    if left == nil, try await api.find(upload.path)?.size == upload.payload.length {
-      // Nothing but the MOVE takes it away: only the answer was lost.
+    if left == nil, let found = try await api.find(upload.path), found.size == upload.payload.length, before.isReplaced(by: found) {
+      // Only the answer was lost.
       upload.checkpoint.set(nil)
       return Receipt()
     }
@@ -131,18 +158,20 @@ struct WebDAVUpload: Sendable {
     return answer
   }
 
-  /// Removes what is left of a failed attempt, or says where it is. An object that only lacks its name is kept for the next attempt.
+  /// Removes what is left of a failed attempt, or says where it is. An object that only lacks its name is kept for the next attempt, also
+  /// that of another run: a MOVE that was interrupted may have been made.
   private func cleared(_ temporary: String, _ failure: Failure) async -> Failure {
     let isUnsent = failure.kind == .unreachable && !failure.isOutcomeUnknown && upload.meter.sent == 0 && upload.payload.length > 0
-    let isWhole = remembered?.stage == .moving
+    let isWhole = remembered.map { $0.stage != .sending } ?? false
+    let isKept = isWhole && (failure.isRetryable || failure.kind == .interrupted)
     // Who may not put has put nothing.
     if !isWhole, isUnsent || failure.kind == .auth {
       upload.checkpoint.set(nil)
       return failure
     }
-    if !(isWhole && failure.isRetryable), await isRemoved(temporary) {
+    if !isKept, await isRemoved(temporary) {
       // After a cut the server may write on for a moment, so the next attempt looks again.
-      if failure.httpStatus != nil { upload.checkpoint.set(nil) }
+      if isWhole || failure.httpStatus != nil { upload.checkpoint.set(nil) }
       return failure
     }
     var failure = failure
@@ -165,17 +194,35 @@ struct WebDAVUpload: Sendable {
   }
 
   private func remember(_ temporary: String, _ stage: Stage) {
-    upload.checkpoint.set("\(stage.rawValue) \(temporary)")
+    let words =
+      switch stage {
+      case .sending: "sending"
+      case .moving(.nothing): "moving -"
+      case .moving(.version(let version)): "moving =\(URLText.encoded(version))"
+      case .moving(.unknown): "moving ?"
+      }
+    upload.checkpoint.set("\(words) \(temporary)")
   }
 
   private var remembered: (temporary: String, stage: Stage)? {
-    guard let words = upload.checkpoint.text?.split(separator: " ", maxSplits: 1), words.count == 2 else { return nil }
-    let temporary = String(words[1])
+    // A name may have blanks, but begins with a slash.
+    guard let text = upload.checkpoint.text, let end = text.firstRange(of: " /")?.lowerBound else { return nil }
+    let temporary = String(text[end...].dropFirst())
     // A job that somebody has changed must not make us remove anything else.
-    guard let stage = Stage(rawValue: String(words[0])), WebDAVAPI.parent(of: temporary) == WebDAVAPI.parent(of: upload.path),
+    guard let stage = stage(text[..<end].split(separator: " ")), WebDAVAPI.parent(of: temporary) == WebDAVAPI.parent(of: upload.path),
       temporary.contains(".sluice-")
     else { return nil }
     return (temporary, stage)
+  }
+
+  private func stage(_ words: [Substring]) -> Stage? {
+    guard words.count > 1 || words.first == "moving" else { return words.first == "sending" ? .sending : nil }
+    guard words.first == "moving" else { return nil }
+    switch words.dropFirst().first {
+    case "-": return .moving(.nothing)
+    case let word? where word.hasPrefix("="): return .moving((try? URLText.decoded(word.dropFirst())).map { .version($0) } ?? .unknown)
+    default: return .moving(.unknown)
+    }
   }
 }
 
