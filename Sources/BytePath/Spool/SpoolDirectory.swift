@@ -1,6 +1,6 @@
 /// The folder of the spools: mode 0700, of the user alone, and not reached through a link at its end.
 ///
-/// It holds, for a spool ID, `ID.data` (the object) and, once the input has ended well, `ID.json` (the job). The rename of `ID.json` into
+/// It holds, for a spool ID, `ID.data` (the object) and, once the input has ended well, `ID.json` (the job); whatever else is in it is left alone. The rename of `ID.json` into
 /// place is the one moment at which a spool becomes something to be kept. A run holds a lock on its `ID.data` that dies with it, so data
 /// without a job and without a lock is what a dead run left, and is removed by the next one.
 public final class SpoolDirectory: Sendable {

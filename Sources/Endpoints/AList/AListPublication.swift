@@ -104,8 +104,10 @@ struct AListPublication {
   private func replace(with temporary: String) async throws(Failure) {
     let aside = temporaryName(beside: path)
     memory.note(.swapping, temporary, aside: aside)
+    var isAside = false
     do throws(Failure) {
       try await rename(path, to: aside, overwriting: false)
+      isAside = true
       try await rename(temporary, to: path, overwriting: false)
     } catch {
       var failure = error
@@ -114,8 +116,9 @@ struct AListPublication {
         failure.hint = "the object that was at \(path) may be at \(aside) now; another attempt puts that right"
         throw failure
       }
-      let rest = await cleaningUp { [self] () throws(Failure) in try await rename(aside, to: path, overwriting: false) }
-      if rest != nil { failure.hint = "the object that was at \(path) may be at \(aside) now" }
+      if isAside, await cleaningUp({ [self] () throws(Failure) in try await rename(aside, to: path, overwriting: false) }) != nil {
+        failure.hint = "the object that was at \(path) is at \(aside) now"
+      }
       memory.note(.renaming, temporary)
       throw failure
     }

@@ -18,6 +18,20 @@ final class HTTPSession: Sendable {
 
   func close() async { await transport.close() }
 
+  /// The path of an object, with a slash at its start. A `?` or `#` in it is a character of the name.
+  ///
+  /// - Throws: `usage` if it names none, or a `.` or `..` in it would lead elsewhere.
+  static func objectPath(_ text: String) throws(Failure) -> String {
+    let path = text.hasPrefix("/") ? text : "/\(text)"
+    guard !path.hasSuffix("/") else {
+      throw Failure(.usage, "\(path) names no object", hint: "add its name: \(path)NAME")
+    }
+    guard !path.split(separator: "/").contains(where: { $0 == "." || $0 == ".." }) else {
+      throw Failure(.usage, "the path \(path) has a . or .. in it", hint: "write the path out")
+    }
+    return path
+  }
+
   /// The address of an object, whose path is percent-encoded here.
   func url(_ path: String) -> String { base.url(URLText.encoded(path)) }
 

@@ -19,17 +19,7 @@ public struct WebDAV: BuiltInEndpoint {
 
   public func close() async { await http.close() }
 
-  /// With a slash at its start. A `?` or `#` in it is a character of the name.
-  public func objectPath(_ text: String) throws(Failure) -> String {
-    let path = text.hasPrefix("/") ? text : "/\(text)"
-    guard !path.hasSuffix("/") else {
-      throw Failure(.usage, "\(path) names no object", hint: "add its name: \(path)NAME")
-    }
-    guard !path.split(separator: "/").contains(where: { $0 == "." || $0 == ".." }) else {
-      throw Failure(.usage, "the path \(path) has a . or .. in it", hint: "write the path out")
-    }
-    return path
-  }
+  public func objectPath(_ text: String) throws(Failure) -> String { try HTTPSession.objectPath(text) }
 
   public func directoryPath(_ text: String) throws(Failure) -> String {
     var path = text[...]
