@@ -22,6 +22,9 @@ public struct Failure: Error, Sendable, Equatable {
   public var response: String?
   /// The server's task as compact JSON text, in its last known state.
   public var task: String?
+  /// Full paths at the destination of what this upload wrote, or moved aside, and could not put right: a part of the object, the whole object
+  /// without its name, an older object. The last message and the result name them.
+  public var left: [String] = []
 
   public init(_ kind: Kind, _ message: String, hint: String? = nil, retryable: Bool = false) {
     self.kind = kind

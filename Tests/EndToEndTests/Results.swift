@@ -136,6 +136,7 @@ struct ResultSchema: Sendable {
         }
       }
     }
+    if schema["items"] != .null { found += value.items.flatMap { problems($0, schema["items"], "\(path).[]") } }
     for part in schema["allOf"].items { found += problems(value, part, path) }
     if schema["if"] != .null {
       found += problems(value, problems(value, schema["if"], path).isEmpty ? schema["then"] : schema["else"], path)

@@ -79,15 +79,18 @@ struct Deliver: Sendable {
       outcome.uploadTime = success.uploadTime
     case .failure(let failure):
       outcome.failure = failure
-      await abandon(upload, to: target, failure)
+      if await abandon(upload, to: target, failure) { outcome.failure?.left = [] }
     }
   }
 
   /// Lets go of what has arrived of an upload, unless a held spool may go on with it. That is done even when the run was interrupted.
-  private func abandon(_ upload: Upload, to target: Target, _ failure: Failure) async {
+  ///
+  /// - Returns: whether it was done.
+  private func abandon(_ upload: Upload, to target: Target, _ failure: Failure) async -> Bool {
     let isFinal = [.rejected, .exists, .input, .usage].contains(failure.kind)
-    guard upload.checkpoint.text != nil, isFinal || !upload.checkpoint.isKept else { return }
+    guard upload.checkpoint.text != nil, isFinal || !upload.checkpoint.isKept else { return false }
     let failure = await cleaningUp { () throws(Failure) in try await target.endpoint.abandon(upload) }
     if let failure { messages.warning("\(target.text): what has arrived of the object could not be removed: \(failure.message)") }
+    return failure == nil
   }
 }

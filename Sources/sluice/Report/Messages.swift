@@ -27,9 +27,11 @@ final class Messages: Sendable {
     set { state.withLock { $0.verbosity = newValue } }
   }
 
-  /// What went wrong, and what to do next.
+  /// What went wrong, what is left where, and what to do next.
   func failure(_ failure: Failure) {
-    write([failure.message] + (failure.hint.map { ["hint: \($0)"] } ?? []))
+    let lines = [failure.message] + (failure.hint.map { ["hint: \($0)"] } ?? [])
+    let unnamed = failure.left.filter { name in !lines.contains { $0.contains(name) } }
+    write(lines + (unnamed.isEmpty ? [] : ["left there: \(unnamed.joined(separator: ", "))"]))
   }
 
   func warning(_ text: String) {

@@ -57,6 +57,7 @@ struct Outcome: Sendable {
       error.add("kind", failure.kind.rawValue)
       error.add("message", failure.message)
       error.add("retryable", failure.isRetryable)
+      if !failure.left.isEmpty { error.add("left", json: JSONText.array(failure.left)) }
       text.add("error", json: error.text)
     }
     text.add("held", held)
