@@ -14,6 +14,8 @@ public struct EndpointKind: Sendable {
   public let takesToken: Bool
   /// The keys that a remote of it may have besides those of every remote and `options`.
   public let remoteKeys: [String]
+  /// Whether a directory can be made with a time.
+  public let takesDirectoryTime: Bool
   /// Whether the host of a URL is the server. Otherwise it is the first part of the path, the server is known from elsewhere, and a remote
   /// needs no `url`.
   public let hasServerInURL: Bool
@@ -22,12 +24,14 @@ public struct EndpointKind: Sendable {
 
   public init(
     name: String, schemes: [(name: String, isSecure: Bool)], options: [String] = [], tokenVariable: String? = nil,
-    takesToken: Bool = false, remoteKeys: [String] = [], hasServerInURL: Bool = true, isPlugin: Bool = false
+    takesToken: Bool = false, remoteKeys: [String] = [], takesDirectoryTime: Bool = false, hasServerInURL: Bool = true,
+    isPlugin: Bool = false
   ) {
     self.name = name
     self.schemes = schemes
     self.options = options
     self.remoteKeys = remoteKeys
+    self.takesDirectoryTime = takesDirectoryTime
     self.hasServerInURL = hasServerInURL
     self.tokenVariable = tokenVariable
     self.takesToken = takesToken || tokenVariable != nil
@@ -82,7 +86,9 @@ public protocol Endpoint: Sendable {
   func abandon(_ upload: Upload) async throws(Failure)
 
   /// Makes a directory and its parents. An existing one is a success.
-  func makeDirectory(_ path: String) async throws(Failure) -> Receipt
+  ///
+  /// - Parameter modified: its time in milliseconds since 1970, where it takes one (`EndpointKind.takesDirectoryTime`); nil for now.
+  func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt
 
   /// Asks whether the object at `path` is the payload.
   ///

@@ -64,6 +64,7 @@ struct SiYuanTests {
         try? write(Array("Content-Type: \(type)\r\n\r\n".utf8) + body, to: folder + "/form")
         exchange.answer(#"{"code":0,"msg":"","data":null}"#)
       case "/api/file/getFile": exchange.answer(#"{"code":404,"msg":"file does not exist","data":null}"#, status: "202 Accepted")
+      case "/api/file/readDir": exchange.answer(#"{"code":404,"msg":"path does not exist","data":null}"#)
       case "/api/system/version": exchange.answer(#"{"code":0,"msg":"","data":"3.7.3"}"#)
       default: exchange.answer(#"{"code":0,"msg":"","data":[]}"#)
       }
@@ -142,7 +143,7 @@ struct SiYuanTests {
     let running = try box.start(box.client(["--no-clobber", server.siyuan("/data/y")], input: .pipe))
     await running.write(bytes)
     try await eventually("the preflight is over") {
-      try server.log("/api/file/getFile").contains { $0["body"].text?.contains("data/y") == true }
+      try server.log("/api/file/readDir").contains { $0["body"].text?.contains("data/y") == true }
     }
     try write(Array("mine".utf8), to: server.siyuanFile("/data/y"))
     running.closeInput()
@@ -187,11 +188,14 @@ struct SiYuanTests {
     #expect(result["error"]["message"].text?.contains("This operation is not supported in read-only mode") == true)
   }
 
-  @Test("--verify compares the size", arguments: [0, 12, 300_000])
-  func verify(size: Int) async throws {
+  @Test(
+    "--verify compares size and hash, whatever the size", arguments: [0, 12, 2048, 2049, 300_000], ["/data/x", "/data/assets/a b.txt"])
+  func verify(size: Int, path: String) async throws {
     let server = try await box.loopback()
-    let result = try await box.sluice("--verify", server.siyuan("/data/x"), input: [UInt8](repeating: 1, count: size)).success()
-    #expect(result["verified"].text == "size")
+    let result = try await box.sluice(
+      "--verify", "--min-size", "0", server.siyuan(path), input: [UInt8](repeating: 1, count: size)
+    ).success()
+    #expect(result["verified"].text == "size+hash")
   }
 
   @Test("--verify finds an object that was cut while it was stored")

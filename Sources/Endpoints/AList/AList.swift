@@ -74,7 +74,7 @@ public struct AList: BuiltInEndpoint {
     try await AListMemory(checkpoint: upload.checkpoint, path: upload.path).discard(length: upload.payload.length, with: api)
   }
 
-  public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
+  public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {
     let reply = try await api.call("/api/fs/mkdir", ["path": path])
     try AListCode.check(reply, path)
     return Receipt(httpStatus: reply.answer.status, response: reply.answer.report)

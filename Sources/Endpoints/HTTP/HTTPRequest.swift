@@ -18,6 +18,8 @@ struct HTTPRequest: Sendable {
   var body = HTTPBody()
   /// Whether the body of an answer with status 200 is wanted; false hangs up after its head. All other bodies are read.
   var wantsContent = true
+  /// Is given the body of an answer with status 200, however long that is, instead of keeping it.
+  var receiver: BodyReceiver?
   /// Whether the server may take its time, because it stores the object before it answers.
   var isUpload = false
   /// Whether the server may let it wait at the door, before it reads the body, as long as it may let an answer wait.

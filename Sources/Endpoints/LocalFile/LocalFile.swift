@@ -45,7 +45,7 @@ public struct LocalFile: BuiltInEndpoint {
     return Receipt()
   }
 
-  public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
+  public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {
     var made = path.hasPrefix("/") ? "/" : ""
     for segment in path.split(separator: "/") {
       made += made.isEmpty || made.hasSuffix("/") ? String(segment) : "/\(segment)"

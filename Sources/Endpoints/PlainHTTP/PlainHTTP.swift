@@ -50,7 +50,7 @@ public struct PlainHTTP: BuiltInEndpoint {
     return Receipt(httpStatus: answer.status, response: answer.body.isEmpty ? nil : answer.report)
   }
 
-  public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
+  public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {
     throw Failure(.usage, "plain HTTP has no directories")
   }
 

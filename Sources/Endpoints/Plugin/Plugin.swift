@@ -57,7 +57,7 @@ public struct Plugin: Endpoint {
     return Receipt(response: end.report)
   }
 
-  public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
+  public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {
     let end = try await run("mkdir", path, Attributes(), [:], input: try nothing())
     guard end.status != .exited(Plugin.unknownVerb) else {
       throw Failure(.usage, "the plugin \(program.name) makes no directories")

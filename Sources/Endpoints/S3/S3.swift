@@ -119,7 +119,7 @@ public struct S3: BuiltInEndpoint {
     upload.checkpoint.set(nil)
   }
 
-  public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
+  public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {
     throw Failure(.usage, "S3 has no directories")
   }
 

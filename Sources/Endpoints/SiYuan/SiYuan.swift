@@ -6,7 +6,8 @@ public import BytePath
 /// the others at the door, so uploads to one server are made one after the other and the answer is waited for with patience.
 public struct SiYuan: BuiltInEndpoint {
   public static let kind = EndpointKind(
-    name: "siyuan", schemes: [("siyuan+http", false), ("siyuan+https", true), ("siyuan", true)], tokenVariable: "SIYUAN_TOKEN")
+    name: "siyuan", schemes: [("siyuan+http", false), ("siyuan+https", true), ("siyuan", true)], tokenVariable: "SIYUAN_TOKEN",
+    takesDirectoryTime: true)
 
   /// The kernel reads a whole upload into memory; from here on that is worth a word.
   private static let largeSize: Int64 = 512 << 20
@@ -45,6 +46,7 @@ public struct SiYuan: BuiltInEndpoint {
 
   public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
     warnOfPlace(path)
+    try checkTime(attributes.modified)
     try await api.checkVersion()
     try await api.checkAccess()
     switch try await api.entry(path) {
@@ -65,13 +67,15 @@ public struct SiYuan: BuiltInEndpoint {
     if payload.length > SiYuan.largeSize {
       warn("the object has \(payload.length) bytes, and SiYuan reads a whole upload into memory")
     }
+    let modified = attributes.modified ?? millisecondsNow()
+    try checkTime(modified)
     if attributes.existing == .refuse, case .file = try await api.entry(path) {
       throw Failure(.exists, "\(path) exists already", hint: "leave out --no-clobber to replace it")
     }
     var form = Multipart()
     form.addField("path", path)
     form.addField("isDir", "false")
-    form.addField("modTime", String(attributes.modified ?? millisecondsNow()))
+    form.addField("modTime", String(modified))
     let body = form.body(
       file: path.split(separator: "/").last.map(String.init) ?? path, type: attributes.contentType ?? "application/octet-stream", payload,
       meter)
@@ -79,25 +83,52 @@ public struct SiYuan: BuiltInEndpoint {
     return Receipt(httpStatus: answer.status, response: answer.report)
   }
 
-  public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
+  public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {
     warnOfPlace(path)
+    try checkTime(modified)
     if case .missing = try await api.entry(path) { try SiYuanName.check(path) }
     var form = Multipart()
     form.addField("path", path)
     form.addField("isDir", "true")
+    if let modified { form.addField("modTime", String(modified)) }
     let answer = try await api.putFile(form, form.body(), path)
     return Receipt(httpStatus: answer.status, response: answer.report)
   }
 
+  /// Compares size and hash. A wrong size is noticed, where the kernel tells it, before it has to read the file.
   public func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification {
-    guard case .file(let size) = try await api.entry(path) else {
-      throw Failure(.server, "\(path) is not there after the upload", retryable: true)
+    let missing = Failure(.server, "\(path) is not there after the upload", retryable: true)
+    let sha256 = try await payload.digest(.sha256)
+    if path.hasPrefix("data/assets/"), case .file = try await api.entry(path) {
+      if let size = try await api.assetSize(path), size != payload.length { throw difference(path, size, payload) }
+      // Another answer than the file itself proves nothing, so only a good one counts.
+      if let stored = try await api.asset(path, limit: payload.length), stored.size == payload.length, stored.sha256 == sha256 {
+        return .sizeAndHash
+      }
     }
-    guard let size else { throw Failure(.protocol, "\(api.origin) does not say how long \(path) is") }
-    guard size == payload.length else {
-      throw Failure(.server, "\(path) has \(size) bytes on the server instead of \(payload.length)", retryable: true)
-    }
-    return .size
+    guard let stored = try await api.file(path, limit: payload.length) else { throw missing }
+    guard stored.size == payload.length, stored.sha256 == sha256 else { throw difference(path, stored.size, payload) }
+    return .sizeAndHash
+  }
+
+  private func difference(_ path: String, _ size: Int64, _ payload: Payload) -> Failure {
+    let what =
+      if size == payload.length {
+        "other bytes on the server than were sent"
+      } else if size > payload.length {
+        "more than the \(payload.length) bytes that were sent on the server"
+      } else {
+        "\(size) bytes on the server instead of \(payload.length)"
+      }
+    return Failure(.server, "\(path) has \(what)", retryable: true)
+  }
+
+  /// The kernel counts nanoseconds in 64 bits, and makes another time of what is longer: 1915 of 2500.
+  private func checkTime(_ milliseconds: Int64?) throws(Failure) {
+    let latest = Int64.max / 1_000_000
+    guard let milliseconds, !(-latest...latest).contains(milliseconds) else { return }
+    throw Failure(
+      .rejected, "SiYuan cannot hold a time before 1678 or after 2262: \(milliseconds) ms", hint: "give another time with --mtime")
   }
 
   /// The kernel protects nothing in its workspace, its own configuration included.

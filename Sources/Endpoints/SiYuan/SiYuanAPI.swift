@@ -3,11 +3,15 @@ import Synchronization
 
 /// Calls to one SiYuan kernel, with its token.
 final class SiYuanAPI: Sendable {
-  /// What `/api/file/getFile` says of a path.
   enum Entry {
-    case missing, folder
-    /// The size is that of the answer's head; the body is not read.
-    case file(size: Int64?)
+    case missing, folder, file
+  }
+
+  /// An object at the server.
+  struct Stored {
+    let size: Int64
+    /// Of its bytes, in lower-case hex; nil if there are more than were waited for.
+    let sha256: String?
   }
 
   private let base: BaseURL
@@ -40,40 +44,77 @@ final class SiYuanAPI: Sendable {
     }
   }
 
-  /// Asks whether the token is accepted and may upload. `readDir` wants the same role as `putFile` and does not wait for its lock.
+  /// Asks whether the token is accepted and may write.
+  ///
+  /// Everything but a read-only kernel refuses to give a name to itself, so that nothing can come of it: 404 or 409. (`removeFile` without a
+  /// path would tell as much to 3.7, but kernels before April 2026 take that for the whole workspace.)
   func checkAccess() async throws(Failure) {
-    let answer = try await send("/api/file/readDir", path: "data")
-    // The listing itself may be long, and only whether there is one is asked.
-    guard answer.status != 200 else {
-      if !answer.body.isEmpty, let json = answer.json, let code = json["code"]?.integer, code != 0, code != 404 {
-        throw failure(code, answer, "data")
-      }
-      return
-    }
-    throw statusFailure(answer) ?? Failure(.protocol, "\(origin) does not answer as SiYuan does")
+    let name = "temp/.sluice"
+    let answer = try await send("/api/file/renameFile", ["path": name, "newPath": name])
+    // A kernel without the call can still take an upload.
+    if answer.status == 404 { return }
+    if let failure = statusFailure(answer) { throw failure }
+    if SiYuanAPI.isReadOnly(answer) { throw failure(answer.json?["code"]?.integer, answer, origin) }
   }
 
-  /// Asks what is at `path`. The answer to a file is the file, so only its head is read.
+  /// Asks what is at `path`. The listing of a folder may be long, and is not wanted; a file is not read for it, which `getFile` would.
   func entry(_ path: String) async throws(Failure) -> Entry {
     if path.isEmpty { return .folder }
-    var request = try await request("/api/file/getFile")
-    var body = JSONText()
-    body.add("path", path)
-    request.setJSON(body.text)
-    request.wantsContent = false
-    // The length of a compressed answer would not be the file's.
-    request.headers.append(("Accept-Encoding", "identity"))
-    let answer = try await http.send(request)
-    if answer.status == 200 {
-      return .file(size: answer.headers["content-length"].flatMap { Int64($0) })
-    }
+    let receiver = BodyReceiver(limit: 2048)
+    var answer = try await send("/api/file/readDir", ["path": path], receiver)
     if let failure = statusFailure(answer) { throw failure }
+    if answer.status == 200 { answer.body = receiver.beginning }
+    // The whole answer but of a folder is shorter than what is waited for.
+    if receiver.count > 2048, receiver.beginning.starts(with: Array(#"{"code":0,"#.utf8)) { return .folder }
     let code = try envelope(answer)["code"]?.integer
     switch code {
+    case 0: return .folder
     case 404: return .missing
-    case 409: return .folder
+    case 409: return .file
     default: throw failure(code, answer, path)
     }
+  }
+
+  /// The size of what lies below data/assets, which the kernel tells without reading it; nil if it does not say.
+  func assetSize(_ path: String) async throws(Failure) -> Int64? {
+    guard path.hasPrefix("data/assets/") else { return nil }
+    let answer = try await send("/api/asset/statAsset", ["path": String(path.dropFirst("data/".count))])
+    guard answer.status == 200, let json = answer.json, json["code"]?.integer == 0 else { return nil }
+    return json["data"]?["size"]?.integer
+  }
+
+  /// Reads a file of data/assets as a browser does, which the kernel sends piece by piece; nil if it does not, or may send something else.
+  func asset(_ path: String, limit: Int64) async throws(Failure) -> Stored? {
+    // Of a picture of this kind it sends what it thinks is safe to show, and it looks for the part before a question mark.
+    guard path.hasPrefix("data/assets/"), !path.lowercased().hasSuffix(".svg"), !path.contains("?") else { return nil }
+    var request = try await request("/" + URLText.encoded(String(path.dropFirst("data/".count))), method: .get)
+    request.followsRedirects = false
+    let (answer, stored) = try await body(of: request, limit)
+    return answer.status == 200 ? stored : nil
+  }
+
+  /// Reads a file, which the kernel has in memory as a whole for that; nil if there is none.
+  ///
+  /// Its length is not asked for: an answer of more than 2,048 bytes has no `Content-Length`.
+  func file(_ path: String, limit: Int64) async throws(Failure) -> Stored? {
+    var request = try await request("/api/file/getFile")
+    request.setJSON(SiYuanAPI.json(["path": path]))
+    let (answer, stored) = try await body(of: request, limit)
+    guard answer.status != 200 else { return stored }
+    if let failure = statusFailure(answer) { throw failure }
+    let code = try envelope(answer)["code"]?.integer
+    guard code == 404 else { throw failure(code, answer, path) }
+    return nil
+  }
+
+  private func body(of request: HTTPRequest, _ limit: Int64) async throws(Failure) -> (HTTPAnswer, Stored) {
+    let receiver = BodyReceiver(limit: limit)
+    var request = request
+    request.receiver = receiver
+    // Compressed, it would not be the file.
+    request.headers.append(("Accept-Encoding", "identity"))
+    let answer = try await http.send(request)
+    return (answer, Stored(size: receiver.count, sha256: receiver.count > limit ? nil : receiver.sha256))
   }
 
   /// Sends a form to `putFile`.
@@ -94,17 +135,22 @@ final class SiYuanAPI: Sendable {
     return answer
   }
 
-  private func send(_ call: String, path: String) async throws(Failure) -> HTTPAnswer {
+  private func send(_ call: String, _ members: [String: String], _ receiver: BodyReceiver? = nil) async throws(Failure) -> HTTPAnswer {
     var request = try await request(call)
-    var body = JSONText()
-    body.add("path", path)
-    request.setJSON(body.text)
+    request.setJSON(SiYuanAPI.json(members))
+    request.receiver = receiver
     return try await http.send(request)
   }
 
-  /// A POST with the token, if there is one. A kernel without a lock-screen password lets this machine in without any, and a wrong one not.
-  private func request(_ call: String) async throws(Failure) -> HTTPRequest {
-    var request = HTTPRequest(method: .post, url: base.url(call))
+  private static func json(_ members: [String: String]) -> String {
+    var text = JSONText()
+    for key in members.keys.sorted() { text.add(key, members[key]) }
+    return text.text
+  }
+
+  /// A call with the token, if there is one. A kernel without a lock-screen password lets this machine in without any, and a wrong one not.
+  private func request(_ call: String, method: HTTPRequest.Method = .post) async throws(Failure) -> HTTPRequest {
+    var request = HTTPRequest(method: method, url: base.url(call))
     if let source = remote.token {
       let known = token.withLock { $0 }
       let secret: Secret
@@ -138,11 +184,22 @@ final class SiYuanAPI: Sendable {
   private func failure(_ code: Int64?, _ answer: HTTPAnswer, _ path: String) -> Failure {
     let message = answer.json?["msg"]?.string ?? ""
     let words = "\(path): \(message) (\(code ?? 0))"
+    if SiYuanAPI.isReadOnly(answer) {
+      return answer.withEvidence(
+        Failure(.rejected, "SiYuan is read-only and refuses \(words)", hint: "start it without --readonly, or log in as its administrator"))
+    }
     guard let code else { return answer.withEvidence(Failure(.rejected, "SiYuan refuses \(words)")) }
     switch RetryTable.verdict(of: code, message, in: RetryTable.siYuan) {
     case .mayPass where code == 400: return answer.withEvidence(Failure(.server, "the upload of \(words) arrived cut", retryable: true))
     case .mayPass: return answer.withEvidence(Failure(.server, "SiYuan failed with \(words)", retryable: true))
     case .refusal: return answer.withEvidence(Failure(.rejected, "SiYuan refuses \(words)"))
     }
+  }
+
+  /// What a read-only kernel answers to all that would write: its words depend on its language, but this is in no other answer
+  /// (kernel/model/session.go, CheckReadonly).
+  private static func isReadOnly(_ answer: HTTPAnswer) -> Bool {
+    guard answer.status == 200, let json = answer.json else { return false }
+    return json["code"]?.integer == -1 && json["data"]?["closeTimeout"] != nil
   }
 }

@@ -46,7 +46,7 @@ public struct WebDAV: BuiltInEndpoint {
     try await WebDAVUpload(upload: upload, api: api, moving: moving, warn: context.warn).run()
   }
 
-  public func makeDirectory(_ path: String) async throws(Failure) -> Receipt {
+  public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {
     try await api.checkBackslashes(path)
     return Receipt(httpStatus: try await api.makeFolder(path))
   }

@@ -29,7 +29,7 @@ enum AListPath {
   }
 
   /// Go's `url.PathUnescape`: "+" stays, a bad escape is an error that names up to three characters of it.
-  private static func unescaped(_ text: String) throws -> String {
+  static func unescaped(_ text: String) throws -> String {
     let bytes = Array(text.utf8)
     var out: [UInt8] = []
     var index = 0

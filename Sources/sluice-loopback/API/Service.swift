@@ -58,6 +58,6 @@ struct Service: Sendable {
   }
 
   func isSiYuan(_ path: String) -> Bool {
-    path.hasPrefix("/api/file/") || path.hasPrefix("/api/system/")
+    ["/api/file/", "/api/system/", "/api/asset/", "/assets/"].contains(where: path.hasPrefix)
   }
 }

@@ -145,7 +145,7 @@ extension Exchange {
       // Bytes behind an answer to HEAD would be taken for the next answer.
       try await writer.write(response: head, body: method == "HEAD" ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
     case .file(let path, let size):
-      head.headerFields[.contentLength] = String(size)
+      if !answer.isChunked { head.headerFields[.contentLength] = String(size) }
       try await writer.write(response: head, body: FileBody(path: path, size: size).body)
     case .omitted(let size):
       head.headerFields[.contentLength] = String(size)

@@ -52,7 +52,9 @@ extension SiYuan {
       guard let milliseconds = Int64(text) else {
         return Self.envelope(500, "strconv.ParseInt: parsing \(JSON.string(text).text): invalid syntax")
       }
-      try workspace.setModified(entry, to: Moment(milliseconds: milliseconds))
+      // Go counts the nanoseconds since 1970 in 64 bits, and what has no room in them becomes another time.
+      let nanoseconds = milliseconds.multipliedReportingOverflow(by: 1_000_000).partialValue
+      try workspace.setModified(entry, to: Moment(milliseconds: nanoseconds / 1_000_000))
     }
     return Self.envelope(0, "")
   }

@@ -1,4 +1,4 @@
-/// getFile, readDir, renameFile and removeFile.
+/// getFile, readDir, renameFile, removeFile, statAsset and the assets as a browser gets them.
 extension SiYuan {
   func getFile(_ exchange: Exchange) async throws -> Answer {
     try authenticate(exchange)
@@ -13,8 +13,29 @@ extension SiYuan {
     guard let entry = SiYuanPath.inWorkspace(path) else { return Self.envelope(403, "permission denied", status: status) }
     guard let facts = workspace.facts(entry) else { return Self.envelope(404, "file does not exist", status: status) }
     guard !facts.isDirectory else { return Self.envelope(409, "path is a directory", status: status) }
+    // The kernel has the bytes in memory and sets no length; what fits into its buffer gets one.
     return Answer(
-      headers: [("Content-Type", Self.contentType(entry))], body: .file(workspace.real(entry), size: facts.size))
+      headers: [("Content-Type", Self.contentType(entry))], body: .file(workspace.real(entry), size: facts.size),
+      isChunked: facts.size > 2048)
+  }
+
+  /// GET /assets/…: with a length, whatever it is.
+  func asset(_ exchange: Exchange) async throws -> Answer {
+    try authenticate(exchange)
+    guard let path = try? AListPath.unescaped(exchange.path), let entry = SiYuanPath.inWorkspace("data" + path), !path.contains("..") else {
+      return Answer(status: 403)
+    }
+    guard let facts = workspace.facts(entry), !facts.isDirectory else { return Answer(status: 404) }
+    return Answer(headers: [("Content-Type", Self.contentType(entry))], body: .file(workspace.real(entry), size: facts.size))
+  }
+
+  func statAsset(_ exchange: Exchange) async throws -> Answer {
+    try authenticate(exchange)
+    guard case .success(let path) = try await member("path", of: exchange), path.hasPrefix("assets/"),
+      let entry = SiYuanPath.inWorkspace("data/" + path), let facts = workspace.facts(entry)
+    else { return Self.envelope(1, "") }
+    let milliseconds = JSON.int(Int64(facts.modified.seconds) * 1000 + Int64(facts.modified.nanoseconds / 1_000_000))
+    return Self.envelope(0, "", .object([("created", milliseconds), ("size", .int(Int64(facts.size))), ("updated", milliseconds)]))
   }
 
   func readDirectory(_ exchange: Exchange) async throws -> Answer {
@@ -48,14 +69,16 @@ extension SiYuan {
     try authenticate(exchange)
     try demandWritable()
     let request = JSON.parse(try await exchange.smallBody())
-    guard let old = request?["path"]?.string, let new = request?["newPath"]?.string else {
-      return Self.envelope(-1, "Field [path] is required")
+    guard let old = request?["path"]?.string else { return Self.envelope(-1, "Field [path] is required") }
+    guard let new = request?["newPath"]?.string else { return Self.envelope(-1, "Field [newPath] is required") }
+    for (name, value) in [("path", old), ("newPath", new)] where value.isEmpty {
+      return Self.envelope(-1, "Field [\(name)] must not be empty")
     }
     guard let source = SiYuanPath.inWorkspace(old), let target = SiYuanPath.inWorkspace(new) else {
       return Self.envelope(403, "permission denied")
     }
-    guard workspace.facts(source) != nil else { return Self.envelope(404, "the [path] file or directory does not exist") }
-    guard workspace.facts(target) == nil else { return Self.envelope(409, "the [newPath] file or directory already exists") }
+    guard workspace.facts(source) != nil else { return Self.envelope(404, "Field [path]: path does not exist") }
+    guard workspace.facts(target) == nil else { return Self.envelope(409, "Field [newPath]: path already exists") }
     do throws(FileError) { try workspace.rename(source, to: target) } catch { return Self.envelope(500, error.description) }
     return Self.envelope(0, "")
   }
@@ -66,8 +89,9 @@ extension SiYuan {
     switch try await member("path", of: exchange) {
     case .failure(let message): return Self.envelope(-1, message)
     case .success(let path):
+      guard !path.isEmpty else { return Self.envelope(-1, "Field [path] must not be empty") }
       guard let entry = SiYuanPath.inWorkspace(path), entry != "/" else { return Self.envelope(403, "permission denied") }
-      guard workspace.facts(entry) != nil else { return Self.envelope(404, "file does not exist") }
+      guard workspace.facts(entry) != nil else { return Self.envelope(404, "path does not exist") }
       do throws(FileError) { try workspace.remove(entry) } catch { return Self.envelope(500, error.description) }
       return Self.envelope(0, "")
     }

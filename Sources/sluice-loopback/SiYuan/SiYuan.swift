@@ -38,6 +38,8 @@ struct SiYuan: Sendable {
     case "/api/file/readDir" where isCall: return try await readDirectory(exchange)
     case "/api/file/renameFile" where isCall: return try await renameFile(exchange)
     case "/api/file/removeFile" where isCall: return try await removeFile(exchange)
+    case "/api/asset/statAsset" where isCall: return try await statAsset(exchange)
+    case let path where path.hasPrefix("/assets/") && exchange.method == "GET": return try await asset(exchange)
     case Self.putPath + "/" where isCall: return Answer(status: 307, headers: [("Location", Self.putPath)])
     default: return Answer(status: 404, headers: [("Content-Type", "text/plain")], body: .bytes(Array("404 page not found".utf8)))
     }

@@ -6,6 +6,8 @@ import Endpoints
 struct MakeDirectory: RunnableCommand {
   static let configuration = CommandConfiguration(commandName: "mkdir", abstract: "Make a directory, and its parents.")
 
+  @Option(help: ArgumentHelp("The time of last change, as for put; SiYuan alone.", valueName: "time"))
+  var mtime: Timestamp?
   @OptionGroup var transfer: TransferOptions
   @Argument(help: ArgumentHelp("The directory.", valueName: "dest"))
   var destinations: [String]
@@ -13,8 +15,14 @@ struct MakeDirectory: RunnableCommand {
   var verbosity: Messages.Verbosity { transfer.verbosity }
 
   func execute(_ console: Console) async -> Int32 {
-    await SimpleRun(destinations: destinations, options: transfer, purpose: .directory, console: console) { (target) throws(Failure) in
-      try await target.endpoint.makeDirectory(target.path)
-    }.run()
+    let modified = mtime?.milliseconds
+    let run = SimpleRun(destinations: destinations, options: transfer, purpose: .directory, console: console) { (target) throws(Failure) in
+      try await target.endpoint.makeDirectory(target.path, modified: modified)
+    }
+    return await run.run { (target) throws(Failure) in
+      guard modified == nil || target.kind.takesDirectoryTime else {
+        throw Failure(.usage, "\(target.text): --mtime has no effect with mkdir there", hint: "SiYuan alone makes a directory with a time")
+      }
+    }
   }
 }

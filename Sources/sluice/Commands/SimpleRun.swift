@@ -10,10 +10,12 @@ struct SimpleRun: Sendable {
   /// Passing failures are worth another try.
   let action: @Sendable (Target) async throws(Failure) -> Receipt
 
-  func run() async -> Int32 {
+  /// - Parameter check: throws for a target for which an argument would have no effect, before anything is done.
+  func run(checking check: (Target) throws(Failure) -> Void = { _ throws(Failure) in }) async -> Int32 {
     do throws(Failure) {
       let settings = try options.httpSettings()
       let opened = try Opening(options: options, settings: settings, messages: console.messages).open(destinations, for: purpose)
+      for target in opened.compactMap({ try? $0.get() }) { try check(target) }
       let report = try Report(path: options.result, console.messages)
       let outcomes = await withTaskGroup(of: (Int, Outcome).self) { group in
         for (index, result) in opened.enumerated() {

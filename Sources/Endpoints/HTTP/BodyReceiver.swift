@@ -1,0 +1,42 @@
+import BytePath
+import Crypto
+import NIOCore
+import Synchronization
+
+/// Counts and hashes the body of an answer as it comes, and keeps nothing of it but its beginning.
+final class BodyReceiver: Sendable {
+  /// As much is kept as the answer of an API has that is not a file or a list.
+  private static let beginningLimit = 4096
+
+  private struct State {
+    var count: Int64 = 0
+    var hash = SHA256()
+    var beginning: [UInt8] = []
+  }
+
+  /// More than this is not waited for.
+  private let limit: Int64
+  private let state = Mutex(State())
+
+  /// - Parameter limit: in bytes; once more have come, the connection is closed.
+  init(limit: Int64) {
+    self.limit = limit
+  }
+
+  /// How many bytes have come.
+  var count: Int64 { state.withLock { $0.count } }
+  var beginning: [UInt8] { state.withLock { $0.beginning } }
+  /// Of all that has come, in lower-case hex.
+  var sha256: String { state.withLock { hexadecimal($0.hash.finalize()) } }
+
+  /// - Returns: false if more need not come.
+  func take(_ part: ByteBuffer) -> Bool {
+    state.withLock { state in
+      let room = BodyReceiver.beginningLimit - state.beginning.count
+      state.beginning.append(contentsOf: part.readableBytesView.prefix(room))
+      part.withUnsafeReadableBytes { state.hash.update(bufferPointer: $0) }
+      state.count += Int64(part.readableBytes)
+      return state.count <= limit
+    }
+  }
+}
