@@ -134,9 +134,19 @@ struct FuzzTests {
   func answers() async throws {
     var generator = Fuzz.generator("answers")
     let body = #"{"code":0,"msg":"","data":null}"#
-    let valid = Array("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)".utf8)
-    for _ in 0..<Fuzz.cases(40) {
-      let damaged = generator.mutated(valid)
+    let encodings = [String.Encoding.utf16, .utf16BigEndian, .utf32, .utf32LittleEndian].compactMap {
+      body.data(using: $0).map { [UInt8]($0) }
+    }
+    let commas = [#"{"code":0,"msg":"","data":null,}"#, #"{"code":0,"msg":"","data":[1,],}"#].map { Array($0.utf8) }
+    let wild = ["\u{0}", "\n", "\u{1b}[2J", "\u{7f}", "\u{9b}2J", "\u{202e}", "\u{2066}"].map {
+      Array(#"{"code":0,"msg":"\#($0)","data":null}"#.utf8)
+    }
+    let bodies = [Array(body.utf8), Array("\u{feff}\(body)".utf8)] + encodings + commas + wild
+    for number in 0..<Fuzz.cases(40) {
+      let body = bodies[number % bodies.count]
+      let valid = Array("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body
+      // Every second body comes as it is.
+      let damaged = number / bodies.count % 2 == 0 ? valid : generator.mutated(valid)
       let server = try box.scripted { exchange in
         exchange.readBody()
         exchange.send(bytes: damaged)
@@ -150,6 +160,12 @@ struct FuzzTests {
       #expect([0, 69, 73, 76, 77].contains(status), "seed \(Fuzz.seed): \(text.debugDescription): \(run.summary)")
       let saysSuccess = text.contains(#/^HTTP/1\.[0-9] 2[0-9][0-9]/#) && text.contains(#/"code"\s*:\s*-?0*(\.0+)?([eE][+-]?[0-9]+)?[,}]/#)
       #expect(status != 0 || saysSuccess, "seed \(Fuzz.seed): \(text.debugDescription) was taken for a success")
+      #expect(run.outputText.split(separator: "\n").count == 1 && run.output.last == 0x0a, "seed \(Fuzz.seed): \(run.summary)")
+      let shown = (run.outputText + run.errorText).unicodeScalars
+      let isObeyed = shown.contains {
+        ($0.value < 0x20 && $0 != "\n") || (0x7f...0x9f).contains($0.value) || (0x202a...0x2069).contains($0.value)
+      }
+      #expect(!isObeyed, "seed \(Fuzz.seed): \(text.debugDescription): \(run.summary)")
       #expect(box.spoolNames.isEmpty)
     }
   }

@@ -1,4 +1,5 @@
 import BytePath
+import Foundation
 import Testing
 
 @testable import Endpoints
@@ -46,10 +47,49 @@ struct EncodingTests {
     #expect(JSONText.quoted("a\"b\\c\n\u{1b}[2J\u{7f}\u{9b}中") == "\"a\\\"b\\\\c\\n\\u001b[2J\\u007f\\u009b中\"")
   }
 
-  @Test("JSON loses its white space and nothing else")
-  func jsonCompacting() {
-    let text = "{ \"a b\" : [ 1.50, \"x \\\" y\" ,\n null ] }\n"
-    #expect(JSONText.compacted(Array(text.utf8)) == "{\"a b\":[1.50,\"x \\\" y\",null]}")
+  @Test("what terminals and readers of lines obey is escaped in JSON, and what people write is not")
+  func jsonControls() {
+    #expect(
+      JSONText.quoted("\u{0}\u{85}\u{61c}\u{200f}\u{2028}\u{202e}\u{2066}\u{feff}")
+        == #""\u0000\u0085\u061c\u200f\u2028\u202e\u2066\ufeff""#)
+    #expect(JSONText.quoted("é 👩‍🚀 नमस्ते سلام") == "\"é 👩‍🚀 नमस्ते سلام\"")
+  }
+
+  @Test("JSON is printed as the value that was parsed: members in their order, numbers as they were written, the last of two of a name")
+  func jsonValue() {
+    let text =
+      "\u{feff}{ \"b\" : [ 1.50, \"x \\\" y\\u007f\\ud83d\\ude00\\ud83d\" ,\n null ] , \"a\":12345678901234567890123, \"b\":-0e+2,\"\":{}}\n"
+    #expect(JSONValue(parsing: Array(text.utf8))?.text == #"{"b":-0e+2,"a":12345678901234567890123,"":{}}"#)
+    #expect(
+      JSONValue(parsing: Array(#" [ 1.50, "x \" y\u007f\ud83d\ude00\ud83d\/" ] "#.utf8))?.text == "[1.50,\"x \\\" y\\u007f😀\u{fffd}/\"]")
+    let numbers = JSONValue(parsing: Array("[200, 2e2, 200.0, 200.5, 1e400, 9223372036854775807, 9223372036854775808, -0]".utf8))?.array
+    #expect(numbers?.map(\.integer) == [200, 200, 200, nil, nil, .max, nil, 0])
+    #expect(numbers?.map(\.number)[4] == .some(nil))
+  }
+
+  @Test(
+    "what is nearly JSON is none",
+    arguments: [
+      "", " ", "{\"a\":1,}", "[1,]", "[,1]", "{,}", "{\"a\"}", "{a:1}", "{'a':1}", "01", "+1", "1.", ".5", "1e", "-", "0x1", "NaN",
+      "Infinity",
+      "tru", "nul", "\"a", "\"a\nb\"", "\"a\tb\"", "\"\u{0}\"", "\"\\x\"", "\"\\u12g4\"", "\"\\u+123\"", "[1] x", "[1]\u{0}", "/**/1",
+      "1//",
+      "\u{feff}\u{feff}1", "{\"a\":1 \"b\":2}", "\u{c}1", "\u{a0}1",
+    ])
+  func jsonNearly(text: String) {
+    #expect(JSONValue(parsing: Array(text.utf8)) == nil)
+  }
+
+  @Test("other encodings than UTF-8 are no JSON, and what is shown of them is")
+  func jsonEncodings() {
+    let text = #"{"code":200,"message":"é"}"#
+    for encoding in [String.Encoding.utf16, .utf16LittleEndian, .utf16BigEndian, .utf32, .utf32LittleEndian, .utf32BigEndian, .isoLatin1] {
+      let bytes = [UInt8](text.data(using: encoding) ?? Data())
+      #expect(!bytes.isEmpty && JSONValue(parsing: bytes) == nil, "\(encoding)")
+      let answer = HTTPAnswer(status: 200, headers: [:], body: bytes, isAfterWholeBody: true, url: "http://h/")
+      #expect(!answer.report.unicodeScalars.contains { $0.isObeyed }, "\(encoding)")
+      #expect(JSONValue(parsing: Array(answer.report.utf8))?["text"]?.string != nil, "\(encoding)")
+    }
   }
 
   @Test("whatever bytes a server sends are JSON or are not, and nothing breaks")
@@ -69,8 +109,7 @@ struct EncodingTests {
         }
       }
       if let value = JSONValue(parsing: bytes) {
-        let compact = JSONText.compacted(bytes)
-        #expect(JSONValue(parsing: Array(compact.utf8)) == value, "seed \(seed)")
+        #expect(JSONValue(parsing: Array(value.text.utf8)) == value, "seed \(seed)")
       }
     }
     #expect(JSONValue(parsing: Array(repeating: UInt8(ascii: "["), count: 100_000)) == nil)

@@ -1,4 +1,5 @@
 import BytePath
+import Foundation
 import Support
 import Testing
 
@@ -116,13 +117,29 @@ import Testing
   @Test("whatever bytes a server sends as JSON are JSON or none, and what is shown of them is JSON on one line")
   func json() {
     var generator = Fuzz.generator("json")
-    let valid = Array(#"{"code":200,"message":"suc\u0063ess \n","data":{"task":{"id":"é","progress":1.5e2,"l":[true,null,-0]}}}"#.utf8)
+    let valid =
+      #"{"code":200,"message":"suc\u0063ess \n","data":{"task":{"id":"é","progress":1.5e2,"l":[true,null,-0,12345678901234567890]}}}"#
+    let encodings = [String.Encoding.utf16, .utf16BigEndian, .utf32, .utf32LittleEndian].compactMap {
+      valid.data(using: $0).map { [UInt8]($0) }
+    }
+    let bodies = [Array(valid.utf8), Array("\u{feff}\(valid)".utf8)] + encodings
     for _ in 0..<Fuzz.cases(5000) {
-      let bytes = generator.mutated(valid)
+      var bytes = bodies.randomElement(using: &generator) ?? []
+      // What a terminal or a reader of lines would obey, in and between the strings.
+      if Bool.random(using: &generator) {
+        let wild = ["\u{0}", "\n", "\r", "\u{1b}[2J", "\u{7f}", "\u{85}", "\u{9b}2J", "\u{2028}", "\u{202e}", "\u{2066}", "\u{feff}", ","]
+        let piece = Array((wild.randomElement(using: &generator) ?? "").utf8)
+        bytes.insert(contentsOf: piece, at: Int.random(in: 0...bytes.count, using: &generator))
+      }
+      if Bool.random(using: &generator) { bytes = generator.mutated(bytes) }
       let answer = HTTPAnswer(status: 200, headers: [:], body: bytes, isAfterWholeBody: true, url: "http://h/")
       let report = answer.report
-      #expect(!report.contains { $0.isNewline }, "seed \(Fuzz.seed): \(report.debugDescription)")
-      #expect(JSONValue(parsing: Array(report.utf8))?.isObject == true, "seed \(Fuzz.seed): \(report.debugDescription)")
+      let text = "seed \(Fuzz.seed): \(report.debugDescription)"
+      #expect(!report.unicodeScalars.contains { $0.isObeyed }, "\(text)")
+      #expect(JSONValue(parsing: Array(report.utf8))?.isObject == true, "\(text)")
+      // Another parser agrees that it is JSON.
+      #expect((try? JSONSerialization.jsonObject(with: Data(report.utf8))) != nil, "\(text)")
+      if let value = answer.json { #expect(JSONValue(parsing: Array(value.text.utf8)) == value, "\(text)") }
     }
   }
 

@@ -94,19 +94,3 @@ struct AListTask {
     return failure
   }
 }
-
-extension JSONValue {
-  /// As compact JSON text, keys in the order of the alphabet.
-  var text: String {
-    switch self {
-    case .null: return "null"
-    case .bool(let value): return value ? "true" : "false"
-    case .integer(let value): return String(value)
-    case .number(let value): return "\(value)"
-    case .string(let value): return JSONText.quoted(value)
-    case .array(let values): return "[\(values.map(\.text).joined(separator: ","))]"
-    case .object(let members):
-      return "{\(members.sorted { $0.key < $1.key }.map { "\(JSONText.quoted($0.key)):\($0.value.text)" }.joined(separator: ","))}"
-    }
-  }
-}

@@ -33,7 +33,7 @@ public struct JSONText: Sendable {
   /// The object.
   public var text: String { "{\(members.joined(separator: ","))}" }
 
-  /// A JSON string. Control characters are escaped, those of C1 and DEL too, so that a terminal obeys none.
+  /// A JSON string. What a terminal or a reader of lines would obey is escaped; see `Unicode.Scalar.isObeyed`.
   public static func quoted(_ text: String) -> String {
     var result = "\""
     for scalar in text.unicodeScalars {
@@ -43,7 +43,7 @@ public struct JSONText: Sendable {
       case "\n": result += "\\n"
       case "\r": result += "\\r"
       case "\t": result += "\\t"
-      case _ where scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value):
+      case _ where scalar.isObeyed:
         let digits = String(scalar.value, radix: 16)
         result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
       default: result.unicodeScalars.append(scalar)
@@ -54,27 +54,15 @@ public struct JSONText: Sendable {
 
   /// An array of strings.
   public static func array(_ strings: [String]) -> String { "[\(strings.map(quoted).joined(separator: ","))]" }
+}
 
-  /// Valid JSON without the white space between its parts.
-  public static func compacted(_ bytes: [UInt8]) -> String {
-    var result: [UInt8] = []
-    var isInString = false
-    var isEscaped = false
-    for byte in bytes {
-      if isInString {
-        result.append(byte)
-        if isEscaped {
-          isEscaped = false
-        } else if byte == UInt8(ascii: "\\") {
-          isEscaped = true
-        } else if byte == UInt8(ascii: "\"") {
-          isInString = false
-        }
-      } else if ![0x20, 0x09, 0x0a, 0x0d].contains(byte) {
-        result.append(byte)
-        isInString = byte == UInt8(ascii: "\"")
-      }
+extension Unicode.Scalar {
+  /// Whether a terminal, an editor or a reader of lines obeys it instead of showing it: control characters, those of C1 and DEL too, the ends
+  /// of lines and paragraphs, and what turns the direction of writing or hides that text begins (UAX 9; U+FEFF). All are below U+10000.
+  public var isObeyed: Bool {
+    switch value {
+    case 0..<0x20, 0x7f...0x9f, 0x61c, 0x200e...0x200f, 0x2028...0x202e, 0x2066...0x206f, 0xfeff, 0xfff9...0xfffb: true
+    default: false
     }
-    return String(decoding: result, as: UTF8.self)
   }
 }

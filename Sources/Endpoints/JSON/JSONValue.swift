@@ -1,43 +1,36 @@
-import FoundationEssentials
-
-/// JSON as it is read from servers.
-public enum JSONValue: Sendable, Equatable, Decodable {
+/// JSON as it is read from servers and plugins, and printed again.
+///
+/// What is printed is the value, never the bytes it came in, so that nothing of them can end a line or reach a terminal. Numbers keep the
+/// text that their writer gave them, as no type of number holds all of them, and members keep their order.
+public enum JSONValue: Sendable, Equatable {
   case null
   case bool(Bool)
-  case integer(Int64)
-  case number(Double)
+  /// Its text, which is as RFC 8259 has it.
+  case number(String)
   case string(String)
   case array([JSONValue])
-  case object([String: JSONValue])
+  case object([Member])
 
-  public init(from decoder: any Decoder) throws {
-    let container = try decoder.singleValueContainer()
-    if container.decodeNil() {
-      self = .null
-    } else if let value = try? container.decode(Bool.self) {
-      self = .bool(value)
-    } else if let value = try? container.decode(Int64.self) {
-      self = .integer(value)
-    } else if let value = try? container.decode(Double.self) {
-      self = .number(value)
-    } else if let value = try? container.decode(String.self) {
-      self = .string(value)
-    } else if let value = try? container.decode([JSONValue].self) {
-      self = .array(value)
-    } else {
-      self = .object(try container.decode([String: JSONValue].self))
+  public struct Member: Sendable, Equatable {
+    public var key: String
+    public var value: JSONValue
+
+    public init(_ key: String, _ value: JSONValue) {
+      self.key = key
+      self.value = value
     }
   }
 
-  /// Nil if the bytes are not one whole JSON value.
+  /// Nil if the bytes are not one whole JSON value in UTF-8; see `JSONParser`.
   public init?(parsing bytes: [UInt8]) {
-    guard let value = try? JSONDecoder().decode(JSONValue.self, from: Data(bytes)) else { return nil }
+    var parser = JSONParser(bytes)
+    guard let value = parser.document() else { return nil }
     self = value
   }
 
   public subscript(key: String) -> JSONValue? {
     guard case .object(let members) = self else { return nil }
-    return members[key]
+    return members.first { $0.key == key }?.value
   }
 
   public var string: String? {
@@ -45,17 +38,19 @@ public enum JSONValue: Sendable, Equatable, Decodable {
     return value
   }
 
+  /// Nil for what is no whole number, or none that fits.
   public var integer: Int64? {
-    guard case .integer(let value) = self else { return nil }
-    return value
+    guard case .number(let text) = self else { return nil }
+    if let value = Int64(text) { return value }
+    // `200.0` and `2e2` are whole too; from 2^53 on a `Double` is not exact.
+    guard let value = Double(text), abs(value) <= 9_007_199_254_740_992 else { return nil }
+    return Int64(exactly: value)
   }
 
+  /// Nil for what is no number, or none that fits.
   public var number: Double? {
-    switch self {
-    case .integer(let value): Double(value)
-    case .number(let value): value
-    default: nil
-    }
+    guard case .number(let text) = self, let value = Double(text), value.isFinite else { return nil }
+    return value
   }
 
   public var bool: Bool? {
@@ -71,5 +66,17 @@ public enum JSONValue: Sendable, Equatable, Decodable {
   public var isObject: Bool {
     guard case .object = self else { return false }
     return true
+  }
+
+  /// As compact JSON text.
+  public var text: String {
+    switch self {
+    case .null: "null"
+    case .bool(let value): value ? "true" : "false"
+    case .number(let text): text
+    case .string(let value): JSONText.quoted(value)
+    case .array(let values): "[\(values.map(\.text).joined(separator: ","))]"
+    case .object(let members): "{\(members.map { "\(JSONText.quoted($0.key)):\($0.value.text)" }.joined(separator: ","))}"
+    }
   }
 }

@@ -10,13 +10,13 @@ enum ReportedAnswer {
   /// Nil if it is no JSON object, or one that is too long.
   static func json(_ bytes: [UInt8]) -> String? {
     guard bytes.count <= jsonLimit, let value = JSONValue(parsing: bytes), value.isObject else { return nil }
-    return JSONText.compacted(bytes)
+    return value.text
   }
 
   /// `{"text": …}` with the beginning of what may be no UTF-8.
   static func text(_ bytes: [UInt8]) -> String {
     var text = JSONText()
-    text.add("text", String(String(decoding: bytes.prefix(textByteLimit), as: UTF8.self).prefix(textLimit)))
+    text.add("text", String(String(decoding: bytes.prefix(textByteLimit), as: UTF8.self).unicodeScalars.prefix(textLimit)))
     return text.text
   }
 }

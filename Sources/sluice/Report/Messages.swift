@@ -1,4 +1,5 @@
 import BytePath
+import Endpoints
 import Synchronization
 
 /// The sole writer of standard error: lines that begin with the program's name, and the lines of progress below them.
@@ -83,12 +84,7 @@ final class Messages: Sendable {
 
   /// Messages hold names and servers' words. Control characters in them are shown, not obeyed, and none can begin a line of its own.
   static func printable(_ text: String) -> String {
-    guard text.unicodeScalars.contains(where: isControl) else { return text }
-    return text.unicodeScalars.map { isControl($0) ? "\\u{\(String($0.value, radix: 16))}" : String($0) }.joined()
-  }
-
-  private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
-    scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) || (0x202a...0x202e).contains(scalar.value)
-      || (0x2066...0x2069).contains(scalar.value)
+    guard text.unicodeScalars.contains(where: \.isObeyed) else { return text }
+    return text.unicodeScalars.map { $0.isObeyed ? "\\u{\(String($0.value, radix: 16))}" : String($0) }.joined()
   }
 }
