@@ -36,12 +36,9 @@ enum Main {
     let command = words.count > arguments.count ? Array(words.dropFirst(arguments.count + 1)) : nil
     openMissingDescriptors()
     hidePasswords()
-    if arguments.contains(where: { $0 == "--version" || $0 == "-V" }) {
-      try? Descriptor(adopting: STDOUT_FILENO).writeAll("sluice \(version)\n")
-      exit(0)
-    }
     let signals = Signals()
     signals.install()
+    if arguments.contains(where: { $0 == "--version" || $0 == "-V" }) { exit(print("sluice \(version)", Messages())) }
     Task.detached { exit(await run(arguments, command: command, signals)) }
     signals.waitForever()
   }
@@ -84,12 +81,18 @@ enum Main {
     }
     let code = Sluice.exitCode(for: error)
     if code.isSuccess {
-      try? Descriptor(adopting: STDOUT_FILENO).writeAll(Sluice.fullMessage(for: error) + "\n")
-      return 0
+      return print(Sluice.fullMessage(for: error), messages)
     }
     let text = Sluice.message(for: error).split(whereSeparator: \.isNewline).joined(separator: "; ")
     messages.failure(Failure(.usage, text.prefix(1).lowercased() + text.dropFirst(), hint: "sluice --help shows the options"))
     return Failure.Kind.usage.exitStatus(signal: nil)
+  }
+
+  /// Prints what was asked for, and returns the exit status.
+  private static func print(_ text: String, _ messages: Messages) -> Int32 {
+    guard let report = try? Report(path: nil, messages) else { return 0 }
+    report.line(text)
+    return report.endOfList(0)
   }
 
   /// A path that is not UTF-8 would be changed on its way into a `String`.

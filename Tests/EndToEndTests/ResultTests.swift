@@ -102,9 +102,66 @@ struct ResultTests {
     #expect(try contents(server.alistFile("/x")) == bytes)
   }
 
-  @Test("a standard output that is closed does not lose the upload", arguments: ["closed", "no reader", "/dev/full"])
-  func closedOutput(how: String) async throws {
-    var client = box.client(["./out"], input: .bytes(bytes))
+  @Test("results that can't be written do not lose the upload, and are told of, with -q too", arguments: ["no reader", "/dev/full"])
+  func unwritableOutput(how: String) async throws {
+    let server = try await box.loopback()
+    for words in [["./out"], ["-q", server.alist("/x")], ["mkdir", server.alist("/d")], ["check", "./out"]] {
+      let run = try await unwritable(how, box.client(words, input: .bytes(bytes)))
+      #expect(run.exit == 74, "\(run.summary)")
+      #expect(run.errorText.contains("succeeded"), "\(run.summary)")
+      #expect(run.errorText.split(separator: "\n").count == 1, "\(run.summary)")
+    }
+    #expect(try contents("\(box.work)/out") == bytes)
+    #expect(try contents(server.alistFile("/x")) == bytes)
+    #expect(box.spoolNames.isEmpty)
+    // What failed, and how, counts more.
+    let failed = try await unwritable(how, box.client(["-q", "./no/such/x", "./out"], input: .bytes(bytes)))
+    #expect(failed.exit == 73, "\(failed.summary)")
+    #expect(failed.errorText.contains("./out: the upload succeeded"), "\(failed.summary)")
+    // Nothing but the message tells what is held.
+    let held = try await unwritable(how, box.client(["held", "list"]))
+    #expect(held.exit == 74 && held.errorText.contains("cannot write to standard output"), "\(held.summary)")
+    try makeDirectory("\(box.work)/no")
+    try makeDirectory("\(box.work)/no/such")
+    let pushed = try await unwritable(how, box.client(["held", "push", "-q", "--all"]))
+    #expect(pushed.exit == 74 && pushed.errorText.contains("the upload succeeded"), "\(pushed.summary)")
+    #expect(try contents("\(box.work)/no/such/x") == bytes)
+  }
+
+  @Test("what was asked for and can't be printed is an error", arguments: ["no reader", "/dev/full"])
+  func unwritableText(how: String) async throws {
+    for words in [["--version"], ["--help"], ["held", "--help"], ["endpoints"]] {
+      let run = try await unwritable(how, box.client(words))
+      #expect(run.exit == 74 && run.errorText.contains("cannot write to standard output"), "\(run.summary)")
+    }
+  }
+
+  @Test("a result file that can't be written does not lose the upload, and is told of")
+  func unwritableFile() async throws {
+    let run = try await box.sluice("-q", "--result", "/dev/full", "./out", input: bytes)
+    #expect(run.exit == 74 && run.errorText.contains("the result could not be written to /dev/full"), "\(run.summary)")
+    #expect(try contents("\(box.work)/out") == bytes)
+  }
+
+  @Test("nobody wants results on a standard output that was closed from the start, and no file gets its number")
+  func closedOutput() async throws {
+    for words in [["./out"], ["--no-clobber", "--verify", "./new"], ["mkdir", "./d"], ["--version"], ["held"], ["endpoints"]] {
+      var client = box.client(words, input: .bytes(bytes))
+      client.output = .closed
+      let run = try await box.start(client).finish()
+      #expect(run.exit == 0 && run.errorText.isEmpty, "\(words): \(run.summary)")
+    }
+    #expect(try contents("\(box.work)/out") == bytes)
+    #expect(try contents("\(box.work)/new") == bytes)
+    #expect(box.spoolNames.isEmpty)
+    var client = box.client(["./no/such/x"], input: .bytes(bytes))
+    client.output = .closed
+    #expect(try await box.start(client).finish().exit == 73)
+  }
+
+  /// Runs the client with a standard output that is full, or that nobody reads.
+  private func unwritable(_ how: String, _ client: Program) async throws -> Finished {
+    var client = client
     let ends = try PipeEnds()
     close(ends.read)
     let full = open("/dev/full", O_WRONLY | O_CLOEXEC)
@@ -112,11 +169,8 @@ struct ResultTests {
       close(ends.write)
       close(full)
     }
-    client.output = how == "closed" ? .closed : .descriptor(how == "no reader" ? ends.write : full)
-    let run = try await box.start(client).finish()
-    #expect(run.exit == 0, "\(run.summary)")
-    #expect(try contents("\(box.work)/out") == bytes)
-    #expect(box.spoolNames.isEmpty)
+    client.output = .descriptor(how == "no reader" ? ends.write : full)
+    return try await box.start(client).finish()
   }
 
   @Test("a standard error that is closed does not lose the upload", arguments: ["closed", "no reader", "/dev/full"])
@@ -155,6 +209,31 @@ struct ResultTests {
     #expect(!run.errorText.unicodeScalars.contains { $0.value < 0x20 && $0 != "\n" })
     #expect(!run.errorText.contains("\u{202e}"))
     #expect(!run.errorText.split(separator: "\n").contains { $0.hasPrefix("{") })
+  }
+
+  @Test(
+    "an answer that is no strict JSON in UTF-8 is shown as text on one line, one with a byte order mark as what it says",
+    arguments: [
+      ("\u{feff}{\"code\":0,\"n\":12345678901234567890}", String.Encoding.utf8, 0), ("{\"code\":0}", .utf16, 76),
+      ("{\"code\":0}", .utf32LittleEndian, 76), ("{\"code\":0,\n}", .utf8, 76),
+      ("{\"code\":0,\"msg\":\"\u{9b}2J\u{202e}\u{7f}\"}", .utf8, 0),
+      ("{\"code\":0,\"msg\":\"\u{0}\u{1b}[2J\"}", .utf8, 76),
+    ] as [(String, String.Encoding, Int32)])
+  func strictJSON(body: String, encoding: String.Encoding, exit: Int32) async throws {
+    let bytes = [UInt8](try #require(body.data(using: encoding)))
+    let server = try box.scripted { exchange in
+      exchange.readBody()
+      exchange.send("HTTP/1.1 200 OK\r\nContent-Length: \(bytes.count)\r\n\r\n")
+      exchange.send(bytes: bytes)
+    }
+    let run = try await box.sluice("--no-preflight", "--retries", "0", "siyuan+http://\(server.authority)/data/x", input: self.bytes)
+    #expect(run.exit == exit, "\(run.summary)")
+    let result = try run.result()
+    #expect(result["response"]["text"].text == nil || exit != 0)
+    #expect(
+      run.outputText.unicodeScalars.allSatisfy { $0 == "\n" || (0x20..<0x7f).contains($0.value) || $0.value == 0xfffd }, "\(run.summary)")
+    #expect(run.outputText.split(separator: "\n").count == 1)
+    if body.contains("12345678901234567890") { #expect(run.outputText.contains("\"n\":12345678901234567890")) }
   }
 
   @Test("a response of many bytes is cut in the result")

@@ -78,7 +78,7 @@ struct HeldList: RunnableCommand {
           console.messages.warning(error.message)
         }
       }
-      return 0
+      return report.endOfList(0)
     } catch {
       console.messages.failure(error)
       return error.kind.exitStatus(signal: nil)

@@ -27,6 +27,7 @@ struct HeldPush: RunnableCommand {
         let ended = await push(id, in: directory, report, console, &tried)
         if status == 0 { status = ended }
       }
+      status = report.exitStatus(status)
     } catch {
       console.messages.failure(error)
       status = error.kind.exitStatus(signal: console.signals.first)

@@ -25,6 +25,6 @@ struct ListEndpoints: RunnableCommand {
       text.add("path", plugin.path)
       report.line(text.text)
     }
-    return 0
+    return report.endOfList(0)
   }
 }

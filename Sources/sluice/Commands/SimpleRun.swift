@@ -24,7 +24,7 @@ struct SimpleRun: Sendable {
         return await group.reduce(into: [Int: Outcome]()) { $0[$1.0] = $1.1 }
       }
       let failure = outcomes.sorted { $0.key < $1.key }.lazy.compactMap(\.value.failure).first
-      return failure?.kind.exitStatus(signal: console.signals.first) ?? 0
+      return report.exitStatus(failure?.kind.exitStatus(signal: console.signals.first) ?? 0)
     } catch {
       console.messages.failure(error)
       return error.kind.exitStatus(signal: console.signals.first)

@@ -82,7 +82,7 @@ struct PutRun: Sendable {
   private func end(_ outcomes: [Outcome], reporting: Bool) -> Int32 {
     for outcome in outcomes where reporting { report.tell(outcome, messages) }
     let failure = outcomes.lazy.compactMap(\.failure).first
-    return failure?.kind.exitStatus(signal: console.signals.first) ?? 0
+    return report.exitStatus(failure?.kind.exitStatus(signal: console.signals.first) ?? 0)
   }
 
   /// Preflight, input and uploads. Every target has its outcome in the end, and every outcome has been told.
