@@ -8,8 +8,11 @@ public struct FillPlan: Sendable {
   public var guards: [String] = []
   /// How long a guard may take no bytes that it is given, and how long it may go on after the last of them.
   public var guardPatience: Duration = .seconds(600)
-  /// The least number of input bytes.
-  public var minimumBytes: Int64 = 0
+  /// The least number of input bytes; nil for any, but for an empty pipe, socket or device: nearly always its producer died, or it is
+  /// `/dev/null` and a path was given in the wrong place.
+  public var minimumBytes: Int64?
+  /// What to do if the input is refused because it is empty.
+  public var hintIfEmpty = "look at what makes the input; --min-size 0 uploads an empty object"
   /// Hashes of the object to compute in passing, besides SHA-256.
   public var hashes: Set<HashAlgorithm> = []
   /// The most bytes that the spool may have; nil for as many as the disk takes.
@@ -119,10 +122,9 @@ extension stat {
 
 extension FillPlan {
   fileprivate func checkMinimum(_ bytes: Int64) throws(Failure) {
-    guard bytes >= minimumBytes else {
-      throw Failure(
-        .input, "the input has \(bytes) bytes, fewer than the \(minimumBytes) of --min-size",
-        hint: "look at what makes the input, or lower --min-size")
-    }
+    guard let minimumBytes, bytes < minimumBytes else { return }
+    throw Failure(
+      .input, "the input has \(bytes) bytes, fewer than the \(minimumBytes) of --min-size",
+      hint: "look at what makes the input, or lower --min-size")
   }
 }

@@ -50,7 +50,7 @@ final class FillRun: Sendable {
     switch (plan.input, file) {
     case (.command, _):
       let pipe = try makePipe()
-      source = Source(pipe.read, name: "the command's output", interrupt: interrupt)
+      source = Source(pipe.read, name: "the command's output", isCommand: true, interrupt: interrupt)
       commandOutput = pipe.write
     case (.path(let path), let file?):
       source = Source(file, name: path, interrupt: interrupt)
@@ -173,6 +173,7 @@ final class FillRun: Sendable {
     while let block = ring.blockToFill() {
       if compressor != nil, let previous { block.prime(with: previous) }
       let count = try source.read(into: block.input, whole: compressor != nil)
+      if count == 0, meter.input == 0, plan.minimumBytes == nil { try source.checkMayBeEmpty(hint: plan.hintIfEmpty) }
       block.inputCount = count
       if compressor == nil { block.appendInput(block.inputBytes) }
       block.isLast = compressor == nil ? count == 0 : count < block.input.count

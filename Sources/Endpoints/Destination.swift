@@ -25,10 +25,20 @@ public enum Destination: Sendable {
     } else if let colon = text.firstIndex(of: ":"), PluginProgram.isName(text[..<colon]) {
       self = .named(String(text[..<colon]), path: String(text[text.index(after: colon)...]))
     } else {
-      throw Failure(
-        .usage, "\(text) is no destination", hint: "for a file write ./\(text); for a server a URL such as alist+http://HOST:PORT/PATH")
+      let hint = "for a file write ./\(text); for a server a URL such as alist+http://HOST:PORT/PATH"
+      throw Failure(.usage, "\(text) is no destination", hint: isRegularFile(text) ? Destination.inputHint(text) : hint)
     }
   }
+
+  /// The path of a regular file that is there, if `text` is a destination that would replace it: it may have been meant as the input, as
+  /// programs that copy take the source first.
+  public static func existingFile(_ text: String) -> String? {
+    guard case .file(let path) = try? Destination(text), isRegularFile(path) else { return nil }
+    return path
+  }
+
+  /// What to type if a file was meant as the input.
+  public static func inputHint(_ path: String) -> String { "to upload \(path) itself: --input \(path)" }
 
   private static func parse(url text: String, scheme: String) throws(Failure) -> Destination {
     let found = builtInEndpoints.lazy.compactMap { type in
@@ -60,6 +70,11 @@ public enum Destination: Sendable {
     }
     return .url(type, remote, path: path)
   }
+}
+
+private func isRegularFile(_ path: String) -> Bool {
+  var status = stat()
+  return stat(path, &status) == 0 && status.isRegularFile
 }
 
 /// The parts of a URL as far as sluice reads them. A `?` or `#` is a character of the path like others: an object's name may have one.

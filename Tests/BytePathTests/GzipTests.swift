@@ -82,6 +82,7 @@ struct GzipTests {
       let pipe = "\(folder)/pipe"
       try #require(mkfifo(pipe, 0o600) == 0)
       var plan = FillPlan(input: .path(pipe))
+      plan.minimumBytes = 0
       plan.gzip = GzipOptions(level: .fixed(level), threads: threads)
       async let payload = fill(plan, into: try SpoolDirectory("\(folder)/spool"), Meter())
       try await onThread { () throws(Failure) in

@@ -67,7 +67,7 @@ struct AListSessionTests {
   func without(options: [String]) async throws {
     let server = try await box.loopback(options)
     let bytes = options.isEmpty ? object : []
-    try await box.sluice("-o", "chunked", server.alist("/x"), input: bytes).success()
+    try await box.sluice("--min-size", "0", "-o", "chunked", server.alist("/x"), input: bytes).success()
     #expect(try await server.puts().count == 1)
     try expectSame(contents(server.alistFile("/x")), bytes)
   }

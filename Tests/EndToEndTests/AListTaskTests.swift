@@ -72,7 +72,7 @@ struct AListTaskTests {
   @Test("an empty object never goes as a task", arguments: [["-o", "as-task"], ["-o", "as-task", "-o", "wait"]])
   func empty(options: [String]) async throws {
     let server = try await box.loopback()
-    let result = try await box.start(box.client(options + [server.alist("/x")], input: .bytes([]))).finish().success()
+    let result = try await box.start(box.client(options + ["--min-size", "0", server.alist("/x")], input: .bytes([]))).finish().success()
     #expect(result["task"] == .null)
     #expect(try await server.puts()[0]["headers"]["as-task"] == .null)
     #expect(try contents(server.alistFile("/x")).isEmpty)

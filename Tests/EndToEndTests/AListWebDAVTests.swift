@@ -33,18 +33,18 @@ struct AListWebDAVTests {
   @Test("an empty object is one on OpenList; AList would make a line break of it, which is refused, and what was there stays")
   func empty() async throws {
     let openList = try await start("openlist")
-    try await box.sluice("--verify", openList.dav("/x"), input: []).success()
+    try await box.sluice("--min-size", "0", "--verify", openList.dav("/x"), input: []).success()
     #expect(try contents(openList.alistFile("/x")).isEmpty)
     let alist = try await start("alist")
     try write(bytes, to: alist.alistFile("/x"))
-    let run = try await box.sluice(alist.dav("/x"), input: [])
+    let run = try await box.sluice("--min-size", "0", alist.dav("/x"), input: [])
     let result = try run.failure(73, "rejected")
     #expect(result["attempts"].int == 1)
     #expect(run.errorText.contains("line break"), "\(run.summary)")
     try expectSame(contents(alist.alistFile("/x")), bytes)
     #expect(names(in: alist.alistFile("")) == ["x"])
     // Straight to the name it is there before anyone can tell; then that is said at least.
-    try await box.sluice("-o", "direct", "--verify", alist.dav("/y"), input: []).failure(73, "rejected")
+    try await box.sluice("--min-size", "0", "-o", "direct", "--verify", alist.dav("/y"), input: []).failure(73, "rejected")
   }
 
   @Test("every name arrives as it is written", arguments: flavors)

@@ -51,7 +51,7 @@ struct ExamplePluginTests {
     for (size, name) in [(0, "empty"), (300_000, "deep/er/ü 100% $HOME 'x'"), (3, "deep/er/ü 100% $HOME 'x'")] {
       var generator = SeededGenerator(UInt64(size))
       let bytes = generator.bytes(size)
-      try await sluice("-o", "config=\(config)", "rclone:disk:\(name)", input: bytes).success()
+      try await sluice("--min-size", "0", "-o", "config=\(config)", "rclone:disk:\(name)", input: bytes).success()
       try expectSame(contents("\(box.work)/disk/\(name)"), bytes)
     }
     #expect(names(in: "\(box.work)/disk/deep/er").count == 1)
@@ -107,7 +107,8 @@ struct ExamplePluginTests {
     let url = server.plain("/") + "$SLUICE_PATH?signature=\\\"a%2Fb"
     let config = try box.file(
       "config.yaml", "remotes:\n  bucket:\n    type: signed\n    url-command: 'echo \"\(url)\"'\n", mode: 0o600)
-    var client = box.client(["--content-type", "text/x", "bucket:x"], input: .bytes(bytes), environment: environment)
+    var client = box.client(
+      ["--min-size", "0", "--content-type", "text/x", "bucket:x"], input: .bytes(bytes), environment: environment)
     client.environment["SLUICE_CONFIG"] = config
     let run = try await box.start(client).finish()
     let result = try run.success()

@@ -93,7 +93,7 @@ struct PartsTests {
   func parts(count: Int) async throws {
     let server = try await box.loopback()
     let bytes = object(count)
-    let result = try await box.sluice("--part-size", "\(size)", server.alist("/d/x"), input: bytes).success()
+    let result = try await box.sluice("--min-size", "0", "--part-size", "\(size)", server.alist("/d/x"), input: bytes).success()
     let expected = max(1, (count + size - 1) / size)
     #expect(result["parts"].int == expected)
     #expect(result["bytes"].int == count)

@@ -13,7 +13,9 @@ struct PlainHTTPTests {
     let server = try await box.loopback()
     var generator = SeededGenerator(UInt64(size))
     let bytes = generator.bytes(size)
-    let result = try await box.sluice("--content-type", "image/png", "--verify", server.plain("/x"), input: bytes).success()
+    let result = try await box.sluice(
+      "--min-size", "0", "--content-type", "image/png", "--verify", server.plain("/x"), input: bytes
+    ).success()
     try expectSame(contents(server.plainFile("/x")), bytes)
     #expect(result["endpoint"].text == "http")
     #expect(result["path"].text == "/plain/x")

@@ -14,8 +14,8 @@ struct S3Tests {
     var generator = SeededGenerator(UInt64(size))
     let bytes = generator.bytes(size)
     let run = try await box.sluice(
-      "--verify", "-o", "part-size=5M", "--content-type", "text/x-test", "-o", "metadata=colour=dark  blue", "s3://\(bucket)/a/x",
-      input: bytes, environment: server.environment)
+      "--min-size", "0", "--verify", "-o", "part-size=5M", "--content-type", "text/x-test", "-o", "metadata=colour=dark  blue",
+      "s3://\(bucket)/a/x", input: bytes, environment: server.environment)
     let result = try run.success()
     #expect(result["verified"].text == "size+hash")
     #expect(result["path"].text == "\(bucket)/a/x")

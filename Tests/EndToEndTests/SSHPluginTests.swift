@@ -15,7 +15,7 @@ struct SSHPluginTests {
     for (size, name) in [(0, "empty"), (2_000_000, "new/it's a \"test\" $HOME `id` \\n ü*"), (5, "new/it's a \"test\" $HOME `id` \\n ü*")] {
       var generator = SeededGenerator(UInt64(size))
       let bytes = generator.bytes(size)
-      try await sluice(config, "ssh:there:\(box.work)/far/\(name)", input: bytes).success()
+      try await sluice(config, "--min-size", "0", "ssh:there:\(box.work)/far/\(name)", input: bytes).success()
       try expectSame(contents("\(box.work)/far/\(name)"), bytes)
     }
     #expect(names(in: "\(box.work)/far/new").count == 1)

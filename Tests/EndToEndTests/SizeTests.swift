@@ -23,7 +23,7 @@ struct SizeTests {
         case "siyuan": (server.siyuan("/data/\(name)"), server.siyuanFile("/data/\(name)"))
         default: ("./\(name)", "\(box.work)/\(name)")
         }
-      let client = box.client((gzip ? ["-z", "--level", "1"] : []) + [destination], input: .bytes(bytes))
+      let client = box.client((gzip ? ["-z", "--level", "1"] : []) + ["--min-size", "0", destination], input: .bytes(bytes))
       let result = try await box.start(client).finish().success()
       let stored = try contents(file)
       try await expectSame((gzip ? gunzipped(stored) : stored), bytes, "size \(size)")

@@ -196,7 +196,8 @@ struct WebDAVAnswerTests {
     }
     server.objects["/remote.php/dav/files/me/"] = []
     let url = "dav+http://\(server.authority)"
-    let run = try await box.sluice("--verify", "--mtime", "1700000000999", "--content-type", "image/png", url + path, input: .nothing)
+    let run = try await box.sluice(
+      "--min-size", "0", "--verify", "--mtime", "1700000000999", "--content-type", "image/png", url + path, input: .nothing)
     #expect(try run.success()["verified"].text == "size+hash")
     let put = try #require(server.requests.first { $0.method == "PUT" })
     #expect(put.header("X-OC-Mtime") == "1700000000")

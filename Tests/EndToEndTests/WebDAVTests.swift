@@ -14,7 +14,7 @@ struct WebDAVTests {
     var generator = SeededGenerator(7)
     for size in [0, 1, 3_000_000] {
       let bytes = generator.bytes(size)
-      let result = try await box.sluice("--verify", server.dav("/one/two/x"), input: bytes).success()
+      let result = try await box.sluice("--min-size", "0", "--verify", server.dav("/one/two/x"), input: bytes).success()
       try expectSame(contents(server.file("/one/two/x")), bytes)
       #expect(result["endpoint"].text == "dav")
       #expect(result["path"].text == "/one/two/x")

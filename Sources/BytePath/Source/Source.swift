@@ -12,12 +12,23 @@ final class Source: Sendable {
   let descriptor: Descriptor
   private let name: String
   private let interrupt: Interrupt
+  private let mayBeEmpty: Bool
 
-  init(_ descriptor: Descriptor, name: String, interrupt: Interrupt) {
+  /// - Parameter isCommand: whether it is the output of a command, whose exit status says whether all of it is there.
+  init(_ descriptor: Descriptor, name: String, isCommand: Bool = false, interrupt: Interrupt) {
     self.descriptor = descriptor
     self.name = name
     self.interrupt = interrupt
+    mayBeEmpty = isCommand || descriptor.isAtStartOrInsideFile
     enlargePipe(descriptor.raw, to: 1 << 20)
+  }
+
+  /// Is asked when the source has ended without a byte. A regular file may have none, and so may a command that says that all is well.
+  ///
+  /// - Throws: `input` for anything else.
+  func checkMayBeEmpty(hint: String) throws(Failure) {
+    guard !mayBeEmpty else { return }
+    throw Failure(.input, "\(name) is empty", hint: hint)
   }
 
   /// Bytes from here to the end of a regular file that says how long it is; nil for anything else.
@@ -56,6 +67,14 @@ final class Source: Sendable {
       }
     }
     return count
+  }
+}
+
+extension Descriptor {
+  /// False also for a regular file that somebody else has read to its end already, as a loop over its lines does.
+  fileprivate var isAtStartOrInsideFile: Bool {
+    guard let status = try? status(), status.isRegularFile else { return false }
+    return status.st_size == 0 || lseek(raw, 0, SEEK_CUR) < status.st_size
   }
 }
 

@@ -18,7 +18,9 @@ struct PutRun: Sendable {
     self.console = console
     let messages = console.messages
     self.messages = messages
-    plan = try put.input.plan(command: console.command, isRead: !put.dryRun) { messages.warning($0) }
+    plan = try put.input.plan(command: console.command, destinations: put.destinations, isRead: !put.dryRun) {
+      messages.warning($0)
+    }
     if put.maxSpool != nil, put.partSize == nil, plan.needsNoSpool {
       throw Failure(.usage, "--max-spool has no effect on a regular file that is sent as it is", hint: "leave out --max-spool")
     }

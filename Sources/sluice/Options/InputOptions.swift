@@ -1,5 +1,6 @@
 import ArgumentParser
 import BytePath
+import Endpoints
 
 /// Where the stream comes from and what becomes of it before it is sent.
 struct InputOptions: ParsableArguments {
@@ -35,21 +36,27 @@ struct InputOptions: ParsableArguments {
     if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads takes a number from 1 to 1024") }
   }
 
-  /// - Parameter isRead: false if the input is only described, so that a terminal is no obstacle.
+  /// - Parameters:
+  ///   - destinations: as they were written: one may have been meant as the input.
+  ///   - isRead: false if the input is only described, so that a terminal is no obstacle.
   /// - Throws: `usage` if there is not exactly one input.
-  func plan(command: [String], isRead: Bool, warn: @escaping @Sendable (String) -> Void) throws(Failure) -> FillPlan {
-    var plan = FillPlan(input: try source(command, isRead: isRead))
+  func plan(
+    command: [String], destinations: [String], isRead: Bool, warn: @escaping @Sendable (String) -> Void
+  ) throws(Failure) -> FillPlan {
+    let hint = destinations.lazy.compactMap(Destination.existingFile).first.map(Destination.inputHint)
+    var plan = FillPlan(input: try source(command, isRead: isRead, hint: hint))
+    if let hint { plan.hintIfEmpty = hint }
     if gzip { plan.gzip = GzipOptions(level: level ?? .fixed(6), threads: threads ?? processorCount()) }
     plan.filters = through
     plan.guards = check
     if let checkTimeout { plan.guardPatience = checkTimeout.duration }
-    plan.minimumBytes = minSize?.bytes ?? 0
+    plan.minimumBytes = minSize?.bytes
     if tee { plan.tee = Descriptor(adopting: STDOUT_FILENO) }
     plan.warn = warn
     return plan
   }
 
-  private func source(_ command: [String], isRead: Bool) throws(Failure) -> Input {
+  private func source(_ command: [String], isRead: Bool, hint: String?) throws(Failure) -> Input {
     if let input {
       guard command.isEmpty else { throw Failure(.usage, "--input and a command are two inputs", hint: "leave out one of them") }
       return .path(input)
@@ -57,7 +64,8 @@ struct InputOptions: ParsableArguments {
     guard command.isEmpty else { return .command(command) }
     guard !isRead || isatty(STDIN_FILENO) == 0 else {
       throw Failure(
-        .usage, "standard input is a terminal", hint: "pipe something into sluice, name a file with --input, or a command after --")
+        .usage, "standard input is a terminal",
+        hint: hint ?? "pipe something into sluice, name a file with --input, or a command after --")
     }
     return .standardInput
   }
