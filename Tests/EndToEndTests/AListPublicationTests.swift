@@ -46,15 +46,19 @@ struct AListPublicationTests {
   func foreignAfterFailure(provider: String) async throws {
     let server = try await box.loopback("--provider", provider, "--status", "502", "--times", "1", "--delay", "1000")
     let running = try box.start(box.client(["--no-clobber", server.alist("/d/x")], input: .bytes(bytes)))
-    try await eventually("the first attempt is under way") { try server.log().contains { $0["path"].text == "/api/fs/list" } }
+    try await eventually("the first attempt has looked") {
+      try server.log("/api/fs/get").count { $0["body"].text?.contains(#""/d/x""#) == true } > 1
+    }
     try write(old, to: server.alistFile("/d/x"))
     try await running.finish().failure(73, "exists")
     try expectSame(contents(server.alistFile("/d/x")), old)
   }
 
-  @Test("the bytes go to a temporary name, and a rename puts them in place", arguments: ["openlist", "alist"])
-  func temporary(flavor: String) async throws {
-    let server = try await box.loopback("--flavor", flavor)
+  @Test(
+    "the bytes go to a temporary name, and a rename puts them in place, also where the server does not name the drive",
+    arguments: ["openlist", "alist"], ["Local", "unknown", "SFTP", "Alias", "AList V3"])
+  func temporary(flavor: String, driver: String) async throws {
+    let server = try await box.loopback("--flavor", flavor, "--provider", driver)
     try write(old, to: server.alistFile("/d/x"))
     try await box.sluice(server.alist("/d/x"), input: bytes).success()
     let put = try await server.puts()[0]["headers"]

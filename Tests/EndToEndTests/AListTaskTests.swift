@@ -95,6 +95,8 @@ struct AListTaskTests {
         exchange.answer(#"{"code":200,"message":"success","data":{"id":1,"username":"admin","role":2,"permission":65535,"base_path":"/"}}"#)
       case "/api/fs/list":
         exchange.answer(#"{"code":200,"message":"success","data":{"content":null,"total":0,"write":true,"provider":"Local"}}"#)
+      case "/api/fs/form":
+        exchange.answer(#"{"code":500,"message":"request Content-Type isn't multipart/form-data","data":null}"#)
       case "/api/fs/get" where polls.value > 0:
         exchange.answer(#"{"code":200,"message":"success","data":{"name":"x","size":12,"is_dir":false,"hash_info":null}}"#)
       case "/api/fs/get":

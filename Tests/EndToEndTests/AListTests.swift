@@ -208,10 +208,12 @@ struct AListTests {
     #expect(sums.contains("\n\(try #require(headers["x-file-sha1"].text))"))
   }
 
-  @Test("hash headers go where a drive takes files by their hash, and nowhere else", arguments: ["Local", "115 Cloud", "Quark", "139Yun"])
-  func hashHeaders(provider: String) async throws {
-    let server = try await box.loopback("--provider", provider)
-    try await box.sluice(server.alist("/x"), input: bytes).success()
+  @Test(
+    "hash headers go where a drive takes files by their hash, and nowhere else", arguments: ["openlist", "alist"],
+    ["Local", "115 Cloud", "Quark", "139Yun"])
+  func hashHeaders(flavor: String, provider: String) async throws {
+    let server = try await box.loopback("--flavor", flavor, "--provider", provider)
+    try await box.sluice(server.alist("/new/folder/x"), input: bytes).success()
     let headers = try await server.puts()[0]["headers"]
     let sent = ["x-file-md5", "x-file-sha1", "x-file-sha256"].compactMap { headers[$0].text }
     #expect(sent.isEmpty == (provider == "Local"))

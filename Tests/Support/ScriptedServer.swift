@@ -184,6 +184,8 @@ extension ScriptedServer {
         )
       case "/api/fs/list":
         exchange.answer(#"{"code":200,"message":"success","data":{"content":null,"total":0,"write":true,"provider":"Local"}}"#)
+      case "/api/fs/form":
+        exchange.answer(#"{"code":500,"message":"request Content-Type isn't multipart/form-data","data":null}"#)
       case "/api/fs/get":
         exchange.answer(#"{"code":500,"message":"failed to get obj: object not found","data":null}"#)
       case "/api/fs/put":

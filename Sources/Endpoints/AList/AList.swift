@@ -55,10 +55,8 @@ public struct AList: BuiltInEndpoint {
     if attributes.has("as-task"), user.isGuest {
       throw Failure(.auth, "a guest cannot use -o as-task, as it may not ask for its tasks", hint: "set ALIST_TOKEN")
     }
-    try await api.entry(path)?.refuse(path, attributes.existing)
-    guard try await api.mayWrite(to: AList.parent(of: path), user) else {
-      throw Failure(.auth, "no permission to upload to \(AList.parent(of: path)); the token is of user \"\(user.name)\"")
-    }
+    try await api.find(path).entry?.refuse(path, attributes.existing)
+    try await api.checkUpload(to: path, user)
   }
 
   public func put(_ upload: Upload) async throws(Failure) -> Receipt {
@@ -67,7 +65,7 @@ public struct AList: BuiltInEndpoint {
 
   /// Those that the drive behind the path takes a file by.
   public func wantedHashes(for path: String) async -> Set<HashAlgorithm> {
-    await Set(AListDrive.hashesThatHelp((try? api.provider(of: AList.parent(of: path))) ?? nil))
+    await Set(AListDrive.hashesThatHelp((try? api.driver(of: AList.parent(of: path))) ?? nil))
   }
 
   public func abandon(_ upload: Upload) async throws(Failure) {

@@ -8,14 +8,17 @@ struct AListReply: Sendable {
   var message: String
   var data: JSONValue?
   var answer: HTTPAnswer
+
+  /// Whether there is no object at the path that was asked for.
+  var saysMissing: Bool { code == 500 && AListCode.saysMissing(message) }
+  /// Whether the server does not know who asks, whatever for.
+  var isAboutCredentials: Bool { code == 401 || code == 402 }
 }
 
 /// Who the credentials are, as `/api/me` says.
 struct AListUser: Sendable {
   var name: String
   var isGuest: Bool
-  /// OpenList's permission bits; nil where the server gives roles per path (AList), which then speak through `write` of a listing.
-  var permission: Int64?
 }
 
 /// What `/api/fs/get` says of a path.
@@ -23,6 +26,25 @@ struct AListEntry: Sendable {
   var isFolder: Bool
   var size: Int64
   var hashes: [HashAlgorithm: String]
+  /// The driver of the storage that has it; nil if the server does not name it, as for a folder that only holds storages.
+  var driver: String?
+}
+
+/// What is at a path, as far as the server says.
+enum AListFinding: Sendable {
+  case nothing
+  case entry(AListEntry)
+  /// It does not say: in a folder with a password, for instance, into which one may put all the same. Then only a put that the server guards
+  /// is safe.
+  case untold
+
+  var entry: AListEntry? {
+    if case .entry(let entry) = self { entry } else { nil }
+  }
+
+  var isTold: Bool {
+    if case .untold = self { false } else { true }
+  }
 }
 
 /// Calls to one AList or OpenList server, with its credentials.
@@ -31,7 +53,8 @@ final class AListAPI: Sendable {
     var token: Secret?
     /// No login is tried again after a refusal: five failures lock the address.
     var refusal: Failure?
-    var provider: (folder: String, name: String?)?
+    /// By folder: the driver of its storage, nil where the server names none.
+    var drivers: [String: String?] = [:]
     /// By folder: whether renames are allowed there.
     var mayRename: [String: Bool] = [:]
     /// In bytes; 0 if there are no sessions.
@@ -75,14 +98,28 @@ final class AListAPI: Sendable {
     let role = reply.data?["role"]?.integer
     return AListUser(
       name: reply.data?["username"]?.string ?? "",
-      isGuest: role == 1 || (roles?.contains(1) ?? false) || reply.data?["username"]?.string == "guest",
-      permission: roles == nil ? reply.data?["permission"]?.integer : nil)
+      isGuest: role == 1 || (roles?.contains(1) ?? false) || reply.data?["username"]?.string == "guest")
   }
 
   /// Asks what is at `path`; nil if nothing is.
   func entry(_ path: String) async throws(Failure) -> AListEntry? {
-    let reply = try await call("/api/fs/get", ["path": path, "password": ""])
-    if reply.code == 500, AListCode.saysMissing(reply.message) { return nil }
+    let reply = try await look(at: path)
+    return reply.saysMissing ? nil : try entry(path, in: reply)
+  }
+
+  /// As `entry`, where the server need not say it.
+  func find(_ path: String) async throws(Failure) -> AListFinding {
+    let reply = try await look(at: path)
+    if reply.saysMissing { return .nothing }
+    let isAnswer = reply.code == 200 || reply.isAboutCredentials || reply.code == 429 || AListCode.saysStarting(reply.message)
+    return isAnswer ? .entry(try entry(path, in: reply)) : .untold
+  }
+
+  private func look(at path: String) async throws(Failure) -> AListReply {
+    try await call("/api/fs/get", ["path": path, "password": ""])
+  }
+
+  private func entry(_ path: String, in reply: AListReply) throws(Failure) -> AListEntry {
     try AListCode.check(reply, path)
     guard let data = reply.data, let isFolder = data["is_dir"]?.bool else {
       throw reply.answer.withEvidence(Failure(.protocol, "\(origin) does not say whether \(path) is a folder"))
@@ -91,15 +128,33 @@ final class AListAPI: Sendable {
     for algorithm in HashAlgorithm.allCases {
       if let value = data["hash_info"]?[algorithm.rawValue]?.string, !value.isEmpty { hashes[algorithm] = value }
     }
-    return AListEntry(isFolder: isFolder, size: data["size"]?.integer ?? -1, hashes: hashes)
+    let driver = data["provider"]?.string.flatMap { $0.isEmpty || $0 == "unknown" ? nil : $0 }
+    return AListEntry(isFolder: isFolder, size: data["size"]?.integer ?? -1, hashes: hashes, driver: driver)
   }
 
-  /// Asks whether `user` may upload to `folder`, which need not be there yet: then it is for the nearest folder above that is.
-  func mayWrite(to folder: String, _ user: AListUser) async throws(Failure) -> Bool {
-    guard let data = try await nearestListing(folder) else { return true }
-    let mayUpload = user.permission.map { $0 & 0b1000 != 0 || data["write_content_bypass"]?.bool == true } ?? true
-    // OpenList's `write` says only that no rule shuts the user out (server/handles/fsread.go); AList's that the user may upload.
-    return mayUpload && data["write"]?.bool != false
+  /// Asks whether the server would take an upload to `path`, by a form without a file: that goes through the same doors as a put
+  /// (FsUp in server/middlewares/fsup.go, FsForm in server/handles/fsup.go), and then is refused for the lack of it. A listing does not tell, as what
+  /// holds for a folder that is not there yet need not hold for those above it, and a user's own root may be missing, too.
+  ///
+  /// - Throws: `auth` or `rejected` if it would not.
+  func checkUpload(to path: String, _ user: AListUser) async throws(Failure) {
+    let reply: AListReply
+    do throws(Failure) {
+      reply = try await self.reply(
+        to: HTTPRequest(method: .put, url: url("/api/fs/form"), headers: [("File-Path", URLText.encoded(path))]))
+    } catch {
+      // A proxy may let only those calls pass that it knows.
+      guard error.httpStatus == nil || error.isRetryable else { return }
+      throw error
+    }
+    switch reply.code {
+    case 403:
+      throw reply.answer.withEvidence(
+        Failure(
+          .auth, "no permission to upload to \(AList.parent(of: path)): \(reply.message) (403); the token is of user \"\(user.name)\""))
+    case 400..<500: try AListCode.check(reply, path)
+    default: break
+    }
   }
 
   /// Notes that a put begins to a name that is free.
@@ -121,14 +176,24 @@ final class AListAPI: Sendable {
     }
   }
 
-  /// The driver of the storage that holds `folder`, or will.
-  func provider(of folder: String) async throws(Failure) -> String? {
-    if let known = session.withLock({ $0.provider }), known.folder == folder { return known.name }
-    do throws(Failure) { _ = try await nearestListing(folder) } catch {
-      // The name only decides about headers that help; without it none are sent.
-      guard error.kind != .interrupted else { throw error }
+  /// The driver of the storage that holds `folder`, or will, as the nearest folder says that is there. (OpenList's listings name none:
+  /// server/handles/fsread.go, FsList.)
+  ///
+  /// - Returns: nil if the server does not name it.
+  func driver(of folder: String) async throws(Failure) -> String? {
+    if let known = session.withLock({ $0.drivers[folder] }) { return known }
+    var path = folder
+    var reply = try await look(at: path)
+    while reply.saysMissing, path != "/" {
+      path = AList.parent(of: path)
+      reply = try await look(at: path)
     }
-    return session.withLock { $0.provider?.name }
+    // Of a root that is not there yet more may be known when it has been made.
+    if reply.saysMissing { return nil }
+    // A folder with a password may be put into all the same.
+    let driver = reply.code == 403 ? nil : try entry(path, in: reply).driver
+    session.withLock { $0.drivers[folder] = .some(driver) }
+    return driver
   }
 
   /// Asks whether the server would rename in `folder`, by asking it to rename what is not there: only one that knows the call and allows it
@@ -140,7 +205,7 @@ final class AListAPI: Sendable {
     var isAllowed = false
     do throws(Failure) {
       let reply = try await rename(missing, to: other, overwriting: false)
-      isAllowed = reply.code == 500 && AListCode.saysMissing(reply.message)
+      isAllowed = reply.saysMissing
     } catch {
       // A server without the call may say so in any way.
       guard !error.isRetryable, error.kind != .interrupted else { throw error }
@@ -212,29 +277,12 @@ final class AListAPI: Sendable {
     return verification
   }
 
-  private func nearestListing(_ folder: String) async throws(Failure) -> JSONValue? {
-    var path = folder
-    while true {
-      let reply = try await call("/api/fs/list", ["path": path, "password": ""], isListing: true)
-      if reply.code == 500, AListCode.saysMissing(reply.message), path != "/" {
-        path = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
-        if path.isEmpty { path = "/" }
-        continue
-      }
-      try AListCode.check(reply, path)
-      session.withLock { $0.provider = (folder, reply.data?["provider"]?.string) }
-      return reply.data
-    }
-  }
-
   /// A POST with a JSON body. Paths in it are plain, not percent-encoded.
-  func call(_ path: String, _ strings: KeyValuePairs<String, String>, isListing: Bool = false, refreshing: Bool = false)
-    async throws(Failure) -> AListReply
-  {
+  func call(_ path: String, _ strings: KeyValuePairs<String, String>, refreshing: Bool = false) async throws(Failure) -> AListReply {
     var body = JSONText()
     for (key, value) in strings { body.add(key, value) }
-    if isListing || refreshing {
-      body.add("refresh", refreshing)
+    if refreshing {
+      body.add("refresh", true)
       body.add("page", 1)
       body.add("per_page", 1)
     }

@@ -6,6 +6,11 @@ enum AListCode {
     (message.contains("object not found") || message.contains("failed get parent list")) && !message.contains("storage not found")
   }
 
+  /// Said while the server comes up (server/middlewares/check.go, internal/op/storage.go).
+  static func saysStarting(_ message: String) -> Bool {
+    message.contains("Loading storage") || message.contains("storage not init")
+  }
+
   /// The reasons of code 401 that a fresh login cures (server/middlewares/auth.go).
   static func saysExpired(_ message: String) -> Bool {
     ["token is invalidated", "token is expired", "Password has been changed", "session inactive"].contains(where: message.contains)

@@ -19,7 +19,7 @@ struct AListPublication {
   /// Asks whether the drive needs it and the server allows it.
   func isPossible() async throws(Failure) -> Bool {
     // AList refuses to rename to a name with two dots in it (server/handles/fsmanage.go).
-    guard AListDrive.writesInPlace(try await api.provider(of: folder)), !AList.name(of: path).contains("..") else { return false }
+    guard AListDrive.writesInPlace(try await api.driver(of: folder)), !AList.name(of: path).contains("..") else { return false }
     return try await api.mayRename(in: folder)
   }
 
@@ -91,7 +91,7 @@ struct AListPublication {
   /// Gives the object its name.
   private func publish(_ temporary: String) async throws(Failure) {
     memory.note(old?.size == upload.payload.length ? .replacing : .renaming, temporary)
-    let renamesOver = AListDrive.renamesOver(try await api.provider(of: folder))
+    let renamesOver = AListDrive.renamesOver(try await api.driver(of: folder))
     if old != nil, !renamesOver {
       try await replace(with: temporary)
     } else {

@@ -11,14 +11,15 @@ struct AListPut {
   private var attributes: Attributes { upload.attributes }
 
   func receipt() async throws(Failure) -> Receipt {
-    let existing = try await entryBeforePut()
+    let found = try await api.find(path)
+    let existing = found.entry
     // What a broken connection left of an attempt before this one is no object to be kept. But it can't be told from what somebody else has
     // put there meanwhile, so that who wants to replace nothing is told of it.
     let isOwnRest = existing != nil && api.hasBegun(path) && attributes.existing == .overwrite
     try existing?.refuse(path, attributes.existing)
     let isTask = attributes.has("as-task") && upload.payload.length > 0
     if attributes.has("as-task"), !isTask { warn("an empty object is not sent as a task, which OpenList always fails") }
-    if !isTask, !attributes.has("direct"), !isOwnRest {
+    if !isTask, !attributes.has("direct"), !isOwnRest, found.isTold {
       let publication = AListPublication(put: self, old: existing)
       if try await publication.isPossible() { return try await publication.receipt() }
     }
@@ -26,16 +27,6 @@ struct AListPut {
     // The server then guards against what appeared since the look: a put onto a folder can delete it with all that is in it.
     let isGuarded = existing == nil || attributes.existing == .refuse
     return isTask ? try await putAsTask(isGuarded: isGuarded) : try await putDirectly(isGuarded: isGuarded)
-  }
-
-  /// What is at the path; nil if nothing is, or if that can't be told and only a guarded put is safe.
-  private func entryBeforePut() async throws(Failure) -> AListEntry? {
-    do throws(Failure) {
-      return try await api.entry(path)
-    } catch {
-      guard error.kind == .rejected || (error.kind == .server && error.httpStatus == 200) else { throw error }
-      return nil
-    }
   }
 
   private func putDirectly(isGuarded: Bool) async throws(Failure) -> Receipt {
@@ -95,7 +86,7 @@ struct AListPut {
     guard upload.payload.length > 0 else { return headers }
     // Hash headers spare some drives the second way of the bytes, from the server to the drive: those that can take a file by its hash. The
     // server itself checks none, so they are sent where such a drive is alone.
-    for algorithm in AListDrive.hashesThatHelp(try await api.provider(of: AList.parent(of: path))) where !excluded.contains(algorithm) {
+    for algorithm in AListDrive.hashesThatHelp(try await api.driver(of: AList.parent(of: path))) where !excluded.contains(algorithm) {
       headers.append((algorithm.headerName, try await upload.payload.digest(algorithm)))
     }
     return headers

@@ -8,7 +8,7 @@ extension AList {
 
   func multipartAnswer(_ exchange: Exchange) async throws -> Answer? {
     let prefix = "/api/fs/multipart/"
-    guard behaviour.multipart, exchange.path.hasPrefix(prefix) else { return nil }
+    guard isOpenList, exchange.path.hasPrefix(prefix) else { return nil }
     let user = try accounts.user(of: exchange).name
     switch (exchange.method, exchange.path.dropFirst(prefix.count)) {
     case ("POST", "init"): return try await beginSession(exchange, user)
@@ -21,16 +21,20 @@ extension AList {
   }
 
   private func beginSession(_ exchange: Exchange, _ user: String) async throws -> Answer {
-    let path = try AListPath.fromHeader(exchange.header("File-Path"), flavor)
+    let path = try entry(exchange.header("File-Path"))
     try rights.demand(.write, on: path)
-    if exchange.header("Overwrite") == "false", folder.facts(path) != nil { return Self.envelope(403, "file exists") }
-    guard let size = exchange.header("X-File-Size").flatMap({ Int($0) }), size > 0 else {
-      return Self.envelope(400, "X-File-Size header is required and must be positive")
+    guard behaviour.multipart else { return Self.envelope(403, "multipart upload is disabled") }
+    guard let size = exchange.header("X-File-Size").flatMap({ Int($0) }) else {
+      return Self.envelope(400, "multipart upload requires a valid X-File-Size header")
     }
+    guard size > 0 else {
+      return Self.envelope(400, "multipart upload requires a positive X-File-Size; upload empty files via /fs/put")
+    }
+    if exchange.header("Overwrite") == "false", folder.facts(path) != nil { return Self.envelope(403, "file exists") }
     var hashes: [String: String] = [:]
     for name in ["md5", "sha1", "sha256"] { hashes[name] = exchange.header("X-File-\(name)") }
     if let old = sessions.find(path, size: size, user: user) {
-      if old.state == "receiving", old.hashes.contains(where: { hashes[$0.key] == $0.value }) {
+      if old.state == "failed_retriable" || old.state == "receiving" && old.isProved(by: hashes) {
         return Self.success(old.json(resumed: true))
       }
       sessions.forget(old.id)
@@ -63,7 +67,16 @@ extension AList {
       return Self.envelope(400, "invalid X-Chunk-Index header")
     }
     let session = try session(exchange.header("X-Upload-Id"), user)
-    guard (0..<session.chunks).contains(index) else { return Self.envelope(400, "invalid X-Chunk-Index header") }
+    if session.state == "failed_retriable" {
+      let reason = session.error ?? ""
+      guard index == 0 else {
+        return Self.envelope(400, "upload attempt failed, resend from chunk 0 to retry: \(reason)", session.json(resumed: nil))
+      }
+      sessions.change(session.id) { ($0.state, $0.error) = ("receiving", nil) }
+    }
+    guard (0..<session.chunks).contains(index) else {
+      return Self.envelope(400, "chunk index \(index) out of range [0,\(session.chunks))", session.json(resumed: nil))
+    }
     guard index < session.frontier + Self.window else { return Self.envelope(429, "chunk is out of the receiving window") }
     guard !session.running.contains(index) else { return Self.envelope(409, "chunk is being uploaded by another request") }
     sessions.change(session.id) { $0.running.insert(index) }
@@ -71,7 +84,7 @@ extension AList {
     let range = session.range(of: index)
     var offset = range.lowerBound
     do {
-      let file = try FileAtOffset(folder.real(session.path))
+      let file = try FileAtOffset(folder.real(session.path), room: behaviour.fullAfter)
       while let piece = try await exchange.nextPiece() {
         guard offset + piece.readableBytes <= range.upperBound else { return Self.envelope(400, "chunk \(index) larger than expected") }
         try file.write(piece, at: offset)
@@ -80,18 +93,25 @@ extension AList {
     } catch is BodyCut {
       return Self.envelope(400, "incomplete chunk \(index)")
     } catch let error as FileError {
-      throw storage.refusal(error.description)
+      // The storage ends the session, and the chunk only learns that nobody reads any more.
+      let failed = sessions.change(session.id) { $0.fail(error.description) }
+      return Self.envelope(400, "multipart upload window closed", (failed ?? session).json(resumed: nil))
     }
     guard offset == range.upperBound else { return Self.envelope(400, "incomplete chunk \(index)") }
-    let now = sessions.change(session.id) { $0.received.insert(index) }
-    return Self.success((now ?? session).json(resumed: nil))
+    let now = sessions.change(session.id) { if $0.attempt == session.attempt { $0.received.insert(index) } }
+    guard let now, now.attempt == session.attempt else {
+      return Self.envelope(400, "multipart upload window closed", (now ?? session).json(resumed: nil))
+    }
+    return Self.success(now.json(resumed: nil))
   }
 
   private func completeSession(_ exchange: Exchange, _ user: String) throws -> Answer {
     var session = try session(exchange.header("X-Upload-Id"), user)
+    if session.state == "failed_retriable" {
+      return Self.envelope(400, "upload failed (\(session.state)): \(session.error ?? "")", session.json(resumed: nil))
+    }
     guard session.received.count == session.chunks else {
-      return Self.envelope(
-        400, "cannot complete: \(session.received.count) of \(session.chunks) chunks received", session.json(resumed: nil))
+      return Self.envelope(400, "cannot complete: \(session.receivedBytes) of \(session.size) bytes received", session.json(resumed: nil))
     }
     try storage.setModified(session.path, session.modified)
     sessions.forget(session.id)
@@ -102,9 +122,9 @@ extension AList {
   private func sessionStatus(_ exchange: Exchange, _ user: String) throws -> Answer {
     if let id = exchange.queryValue("upload_id") { return Self.success(try session(id, user).json(resumed: nil)) }
     guard let path = exchange.queryValue("path"), let size = exchange.queryValue("size").flatMap({ Int($0) }) else {
-      return Self.envelope(400, "upload_id or path and size are required")
+      return Self.envelope(400, "status lookup requires upload_id, or path and size")
     }
-    guard let found = sessions.find(try AListPath.fromHeader(path, flavor), size: size, user: user) else {
+    guard let found = sessions.find(try entry(path), size: size, user: user) else {
       return Self.envelope(404, "multipart upload session not found")
     }
     return Self.success(found.json(resumed: nil))
@@ -113,6 +133,8 @@ extension AList {
   private func abortSession(_ exchange: Exchange, _ user: String) throws -> Answer {
     let session = try session(exchange.header("X-Upload-Id"), user)
     sessions.forget(session.id)
+    // The Local driver removes what it has when it is told to stop, not when it has failed before.
+    guard session.state == "receiving" else { return Self.success() }
     try storage.told { () throws(FileError) in try folder.remove(session.path) }
     return Self.success()
   }

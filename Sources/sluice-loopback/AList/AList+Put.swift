@@ -13,7 +13,7 @@ extension AList {
 
   func put(_ exchange: Exchange) async throws -> Answer {
     let user = try accounts.user(of: exchange)
-    let path = try AListPath.fromHeader(exchange.header("File-Path"), flavor)
+    let path = try entry(exchange.header("File-Path"))
     try rights.demand(.write, on: path)
     if exchange.header("Overwrite") == "false", folder.facts(path) != nil {
       return Self.envelope(403, "file exists").leaving(.drained(sendingContinue: !isOpenList))
@@ -28,6 +28,16 @@ extension AList {
       // From here on OpenList reads the rest of the body before it answers, without asking for it; AList does not.
       throw Refusal(refusal.answer.leaving(isOpenList ? .drained(sendingContinue: false) : .left))
     }
+  }
+
+  /// PUT /api/fs/form as far as its doors: nobody who knows it uploads by it.
+  func putForm(_ exchange: Exchange) async throws -> Answer {
+    _ = try accounts.user(of: exchange)
+    let path = try entry(exchange.header("File-Path"))
+    try rights.demand(.write, on: path)
+    if exchange.header("Overwrite") == "false", folder.facts(path) != nil { return Self.envelope(403, "file exists") }
+    let isForm = exchange.header("Content-Type")?.lowercased().hasPrefix("multipart/form-data") == true
+    return Self.envelope(500, isForm ? "http: no such file" : "request Content-Type isn't multipart/form-data")
   }
 
   private func declaredSize(_ exchange: Exchange) throws -> Int? {
@@ -49,7 +59,7 @@ extension AList {
   func store(_ exchange: Exchange, at path: String, modified: Moment?) async throws {
     try storage.makeRoom(for: path)
     stale.remember(path, folder.facts(path))
-    var sink = try openSink(folder.real(path), limit: exchange.storeLimit)
+    var sink = try openSink(folder.real(path), limit: exchange.storeLimit, room: behaviour.fullAfter)
     do {
       while let piece = try await exchange.nextPiece() {
         do throws(FileError) { try sink.append(piece) } catch { throw storage.refusal(error.description) }
@@ -92,8 +102,8 @@ extension AList {
     return Self.success(.object([("task", shown)]))
   }
 
-  private func openSink(_ path: String, limit: Int?) throws -> FileSink {
-    do throws(FileError) { return try FileSink(path, limit: limit) } catch { throw storage.refusal(error.description) }
+  private func openSink(_ path: String, limit: Int?, room: Int? = nil) throws -> FileSink {
+    do throws(FileError) { return try FileSink(path, limit: limit, room: room) } catch { throw storage.refusal(error.description) }
   }
 
   private func cutMessage(expected: Int, actual: Int) -> String {

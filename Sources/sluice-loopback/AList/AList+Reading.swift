@@ -50,8 +50,25 @@ extension AList {
       // OpenList's word says only that no rule shuts the user out, AList's that he may upload here.
       ("write", .bool(isOpenList ? !rights.isClosed(path) : rights.mayWrite(path))),
     ]
-    if isOpenList { members.append(("write_content_bypass", .bool(false))) }
-    return Self.success(.object(members + [("provider", .string(behaviour.provider))]))
+    if isOpenList {
+      members.append(("write_content_bypass", .bool(rights.isOpen(path))))
+    } else {
+      members += pages(of: names.count, request.json)
+    }
+    // OpenList names the driver in fs/get alone (server/handles/fsread.go, FsList).
+    return Self.success(.object(members + [("provider", .string(isOpenList ? "unknown" : behaviour.provider))]))
+  }
+
+  /// AList tells which part of the whole this is.
+  private func pages(of total: Int, _ request: JSON) -> [(String, JSON)] {
+    let size = min(request["per_page"]?.int.flatMap { $0 == 0 ? nil : $0 } ?? 200, 500)
+    let page = max(1, request["page"]?.int ?? 1)
+    let count = size > 0 ? (total + size - 1) / size : 1
+    return [
+      ("filtered_total", .int(Int64(total))), ("page", .int(Int64(page))), ("per_page", .int(Int64(size))),
+      ("has_more", .bool(page < count)),
+      ("pages_total", .int(Int64(count))),
+    ]
   }
 
   /// The part of the names that `page` and `per_page` ask for. OpenList lists everything by default, AList 200.

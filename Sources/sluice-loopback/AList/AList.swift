@@ -5,6 +5,8 @@ struct AList: Sendable {
   let flavor: Flavor
   let behaviour: BehaviourOptions
   let folder: Folder
+  /// The user's own root in it (`--home`); empty for the whole.
+  let home: String
   let incoming: Folder
   let rights: AListRights
   let accounts: AListAccounts
@@ -17,14 +19,18 @@ struct AList: Sendable {
     behaviour = options.behaviour
     flavor = behaviour.flavor
     folder = folders.alist
+    home = options.accounts.cleanHome
     incoming = folders.incoming
     rights = AListRights(options.accounts, flavor)
     accounts = AListAccounts(options.accounts, flavor: flavor)
     stale = StaleFacts(isOn: behaviour.staleGet)
-    tasks = AListTasks(behaviour, storage: AListStorage(folder: folder, flavor: flavor))
+    tasks = AListTasks(behaviour, storage: AListStorage(folder: folder, flavor: flavor, room: behaviour.fullAfter))
   }
 
-  var storage: AListStorage { AListStorage(folder: folder, flavor: flavor) }
+  var storage: AListStorage { AListStorage(folder: folder, flavor: flavor, room: behaviour.fullAfter) }
+
+  /// The entry of the storage that a `File-Path` means.
+  func entry(_ header: String?) throws -> String { AListPath.below(home, try AListPath.fromHeader(header, flavor)) }
   var isOpenList: Bool { flavor == .openlist }
 
   static func envelope(_ code: Int, _ message: String, _ data: JSON = .null) -> Answer {
@@ -42,6 +48,7 @@ struct AList: Sendable {
     case ("GET", "/api/auth/logout"): return try accounts.logout(exchange)
     case ("GET", "/api/me"): return Self.success(rights.me(try accounts.user(of: exchange)))
     case ("PUT", "/api/fs/put"): return try await put(exchange)
+    case ("PUT", "/api/fs/form"): return try await putForm(exchange)
     case ("POST", "/api/fs/get"): return try await get(exchange)
     case ("POST", "/api/fs/list"): return try await list(exchange)
     case ("POST", "/api/fs/mkdir"): return try await makeDirectory(exchange)

@@ -24,6 +24,11 @@ enum AListPath {
     path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
   }
 
+  /// The path as a user means it whose root is `home`.
+  static func below(_ home: String, _ path: String) -> String {
+    path == "/" && !home.isEmpty ? home : home + path
+  }
+
   static func joined(_ folder: String, _ name: String) -> String {
     folder == "/" ? "/" + name : folder + "/" + name
   }

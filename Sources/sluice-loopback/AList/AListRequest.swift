@@ -2,10 +2,12 @@
 struct AListRequest {
   let json: JSON
   let flavor: Flavor
+  /// See `AList.home`.
+  let home: String
 
   /// A member that holds a path, cleaned. A missing one is the root, as Go's empty string is.
   func path(_ name: String) throws -> String {
-    try AListPath.cleaned(json[name]?.string ?? "", flavor)
+    AListPath.below(home, try AListPath.cleaned(json[name]?.string ?? "", flavor))
   }
 
   func text(_ name: String) -> String { json[name]?.string ?? "" }
@@ -18,6 +20,6 @@ extension AList {
     guard let json = JSON.parse(bytes), case .object = json else {
       throw Refusal(Self.envelope(400, "invalid character in the JSON"))
     }
-    return AListRequest(json: json, flavor: flavor)
+    return AListRequest(json: json, flavor: flavor, home: home)
   }
 }

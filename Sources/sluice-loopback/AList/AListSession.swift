@@ -10,13 +10,31 @@ struct AListSession: Sendable {
   let hashes: [String: String]
   let modified: Moment?
   var state = "receiving"
+  /// Why the storage did not take it.
+  var error: String?
+  var attempt = 0
   var received: Set<Int> = []
   /// Chunks that a request is sending just now.
   var running: Set<Int> = []
 
   var chunks: Int { (size + chunkSize - 1) / chunkSize }
+  var receivedBytes: Int { received.reduce(0) { $0 + range(of: $1).count } }
   /// The first chunk that is missing.
   var frontier: Int { (0..<chunks).first { !received.contains($0) } ?? chunks }
+
+  /// Whether the hashes of an `init` prove that it is for the same file: one at least is in both, and all that are agree.
+  func isProved(by others: [String: String]) -> Bool {
+    let shared = hashes.filter { others[$0.key] != nil }
+    return !shared.isEmpty && shared.allSatisfy { others[$0.key] == $0.value }
+  }
+
+  /// The storage has failed; of what came nothing counts any more.
+  mutating func fail(_ reason: String) {
+    state = "failed_retriable"
+    error = reason
+    attempt += 1
+    received = []
+  }
 
   func range(of index: Int) -> Range<Int> { index * chunkSize..<min((index + 1) * chunkSize, size) }
 
@@ -27,13 +45,15 @@ struct AListSession: Sendable {
       if spans.last?[1] == index - 1 { spans[spans.count - 1][1] = index } else { spans.append([index, index]) }
     }
     let ranges = spans.map { JSON.array($0.map { .int(Int64($0)) }) }
-    let bytes = received.reduce(0) { $0 + range(of: $1).count }
+    let bytes = receivedBytes
     var members: [(String, JSON)] = [
-      ("upload_id", .string(id)), ("state", .string(state)), ("attempt", .int(0)), ("path", .string(path)), ("size", .int(Int64(size))),
+      ("upload_id", .string(id)), ("state", .string(state)), ("attempt", .int(Int64(attempt))), ("path", .string(path)),
+      ("size", .int(Int64(size))),
       ("chunk_size", .int(Int64(chunkSize))), ("total_chunks", .int(Int64(chunks))), ("received", ranges.isEmpty ? .null : .array(ranges)),
       ("received_bytes", .int(Int64(bytes))), ("frontier", .int(Int64(frontier))),
       ("storage_progress", .double(state == "completed" ? 100 : size == 0 ? 0 : 50 * Double(bytes) / Double(size))),
     ]
+    if let error { members.append(("error", .string(error))) }
     if let resumed { members.append(("resumed", .bool(resumed))) }
     return .object(members)
   }

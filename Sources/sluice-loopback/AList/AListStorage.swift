@@ -2,6 +2,8 @@
 struct AListStorage: Sendable {
   let folder: Folder
   let flavor: Flavor
+  /// How many bytes of an object the disk takes; nil for all.
+  let room: Int?
 
   /// Makes the parents of an upload's target and clears its place, as far as the real server does.
   func makeRoom(for path: String) throws {
@@ -17,6 +19,11 @@ struct AListStorage: Sendable {
   func put(_ sourceFile: String, at path: String, modified: Moment?) throws {
     try makeRoom(for: path)
     try told { () throws(FileError) in try Folder.move(sourceFile, folder.real(path)) }
+    if let room, let size = folder.facts(path)?.size, size > Int64(room) {
+      // What the real driver has copied by then stays.
+      try told { () throws(FileError) in try folder.truncate(path, to: room) }
+      throw refusal(FileError("write", folder.real(path), ENOSPC).description)
+    }
     try setModified(path, modified)
   }
 

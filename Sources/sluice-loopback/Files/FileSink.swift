@@ -5,14 +5,16 @@ struct FileSink: ~Copyable {
   private let descriptor: CInt
   private let path: String
   private let limit: Int?
+  private let room: Int?
   private(set) var written = 0
 
-  /// Truncates what was there. Bytes beyond `limit` are thrown away.
-  init(_ path: String, limit: Int? = nil) throws(FileError) {
+  /// Truncates what was there. Bytes beyond `limit` are thrown away; those beyond `room` find the disk full.
+  init(_ path: String, limit: Int? = nil, room: Int? = nil) throws(FileError) {
     descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw FileError("open", path) }
     self.path = path
     self.limit = limit
+    self.room = room
   }
 
   deinit { close(descriptor) }
@@ -20,6 +22,8 @@ struct FileSink: ~Copyable {
   mutating func append(_ bytes: UnsafeRawBufferPointer) throws(FileError) {
     var rest = bytes
     if let limit, written + rest.count > limit { rest = UnsafeRawBufferPointer(rebasing: rest[..<max(0, limit - written)]) }
+    let isFull = room.map { written + rest.count > $0 } ?? false
+    if isFull, let room { rest = UnsafeRawBufferPointer(rebasing: rest[..<max(0, room - written)]) }
     while !rest.isEmpty {
       let count = write(descriptor, rest.baseAddress, rest.count)
       if count < 0 {
@@ -29,6 +33,7 @@ struct FileSink: ~Copyable {
       written += count
       rest = UnsafeRawBufferPointer(rebasing: rest[count...])
     }
+    if isFull { throw FileError("write", path, ENOSPC) }
   }
 
   mutating func append(_ buffer: ByteBuffer) throws(FileError) {

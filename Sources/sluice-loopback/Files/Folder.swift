@@ -72,6 +72,10 @@ struct Folder: Sendable {
     guard systemRename(old, new) == 0 else { throw FileError("rename", old + " " + new) }
   }
 
+  func truncate(_ entry: String, to size: Int) throws(FileError) {
+    guard systemTruncate(real(entry), off_t(size)) == 0 else { throw FileError("truncate", real(entry)) }
+  }
+
   func setModified(_ entry: String, to moment: Moment) throws(FileError) {
     let times = [moment.systemTime, moment.systemTime]
     guard utimensat(AT_FDCWD, real(entry), times, 0) == 0 else { throw FileError("chtimes", real(entry)) }

@@ -20,6 +20,10 @@ func systemRename(_ old: String, _ new: String) -> CInt {
   rename(old, new)
 }
 
+func systemTruncate(_ path: String, _ size: off_t) -> CInt {
+  truncate(path, size)
+}
+
 /// `ParsableCommand` has an `exit` of its own.
 func endProcess(_ status: CInt) -> Never {
   exit(status)

@@ -27,6 +27,19 @@ struct AccountOptions: ParsableArguments, Sendable {
     help: ArgumentHelp("AList path below which nobody may write. May be given again.", valueName: "prefix"))
   var noWrite: [String] = []
 
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "AList path below which one may upload whatever --permission says: by a role in AList, by a rule of the folder in OpenList. May be given again.",
+      valueName: "prefix"))
+  var mayWrite: [String] = []
+
+  @Option(help: ArgumentHelp("The folder of AList that is the user's root, which need not be there yet.", valueName: "path"))
+  var home = ""
+
+  /// With a slash at its start and none at its end, or nothing.
+  var cleanHome: String { home.split(separator: "/").map { "/" + $0 }.joined() }
+
   @Flag(help: "AList's guest is enabled: no Authorization is needed.")
   var guest = false
 

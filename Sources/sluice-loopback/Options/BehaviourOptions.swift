@@ -10,11 +10,14 @@ struct BehaviourOptions: ParsableArguments, Sendable {
   @Option(help: "Behave as OpenList 4.2.5 or as AList 3.63.0: openlist or alist.")
   var flavor = Flavor.openlist
 
-  @Option(help: ArgumentHelp("The provider in AList's answers.", valueName: "name"))
+  @Option(help: ArgumentHelp("The driver that AList's fs/get and fs/list name; OpenList's fs/list names none.", valueName: "name"))
   var provider = "Local"
 
   @Flag(help: "AList's fs/get reports md5, sha1 and sha256.")
   var hashes = false
+
+  @Option(help: ArgumentHelp("AList's disk is full when so many bytes of an object are in.", valueName: "bytes"))
+  var fullAfter: Int?
 
   @Flag(help: "OpenList offers chunked uploads.")
   var multipart = false
