@@ -1,3 +1,5 @@
+public import BytePath
+
 /// Which failures may pass, so that another attempt may help: the one place that says so. What stands in no table is not tried again.
 ///
 /// What is meant for a person to change, such as credentials, a path or a full disk, is a refusal, and never tried again.
@@ -79,5 +81,16 @@ enum RetryTable {
   static func verdict(of code: Int64, _ message: String, in table: [Rule]) -> Verdict {
     let rule = table.first { $0.codes.contains(code) && ($0.words.isEmpty || $0.words.contains(where: message.contains)) }
     return rule?.verdict ?? .refusal
+  }
+}
+
+extension Failure {
+  /// True if nothing but another word of a person is a reason to try again: the server understood, and refuses this object at this name. What
+  /// is full, read-only or not mounted now may be otherwise tomorrow.
+  public var isRefusal: Bool {
+    guard kind == .rejected || kind == .exists else { return false }
+    let words = (message + " " + (response ?? "")).lowercased()
+    let passing = ["no space", "quota", "read-only", "read only", "disk full", "insufficient storage", "no such file or directory"]
+    return httpStatus != 507 && !passing.contains(where: words.contains)
   }
 }

@@ -26,7 +26,7 @@ struct SpoolTests {
       let directory = try SpoolDirectory(path)
       let living = try Spool.create(in: directory)
       let complete = try Spool.create(in: directory)
-      try complete.keep(job: Array("{}".utf8))
+      try complete.keep(job: Array("{}".utf8), isDurable: false)
       try Descriptor.open("\(path)/01DEAD00000000000000000000.data", O_WRONLY | O_CREAT, mode: 0o600).writeAll("half")
       try Descriptor.open("\(path)/01G0NE00000000000000000000.json", O_WRONLY | O_CREAT, mode: 0o600).writeAll("{}")
       try Descriptor.open("\(path)/01T0RN00000000000000000000.json.new", O_WRONLY | O_CREAT, mode: 0o600).writeAll("{")

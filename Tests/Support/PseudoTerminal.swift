@@ -36,6 +36,9 @@ public final class PseudoTerminal: Sendable {
 
   deinit { close(child) }
 
+  /// What a person types.
+  public func type(_ text: String) { writeAll(Array(text.utf8), to: parent) }
+
   /// All that was written to it so far.
   public var text: String { String(decoding: collected.withLock { $0 }, as: UTF8.self) }
 }

@@ -14,6 +14,9 @@ public final class Spool: Sendable {
   /// True if the data has become a file elsewhere and is here no more.
   public var isMoved: Bool { moved.load(ordering: .relaxed) }
 
+  /// When the spool of this ID was made, in milliseconds since 1970; nil if the text is no ID.
+  public static func milliseconds(of id: String) -> Int64? { SpoolID.milliseconds(of: id) }
+
   private init(id: String, data: Descriptor, directory: SpoolDirectory) {
     self.id = id
     self.data = data
@@ -103,51 +106,25 @@ public final class Spool: Sendable {
 
   /// Writes the job beside the data, whole or not at all. With it the spool outlives the process.
   ///
-  /// - Throws: `spool`.
-  public func keep(job: [UInt8]) throws(Failure) {
+  /// - Parameter isDurable: whether it is to outlive a loss of power too. Its bytes are then on the disk before it has its name, as some file
+  ///   systems would keep the name and lose the bytes, and the name is before this returns. The data should be there already. Blocks.
+  /// - Throws: `spool`; the job is what it was before.
+  public func keep(job: [UInt8], isDurable: Bool) throws(Failure) {
     do throws(SystemError) {
-      let file = try directory.descriptor.openChild("\(id).json.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o600)
-      var failure: SystemError?
-      job.withUnsafeBytes { bytes in
-        do throws(SystemError) { try file.writeAll(bytes) } catch { failure = error }
-      }
-      if let failure { throw failure }
-      try file.close()
-      guard renameat(directory.descriptor.raw, "\(id).json.new", directory.descriptor.raw, "\(id).json") == 0 else {
-        throw SystemError("rename", errno)
-      }
+      try directory.write(job, to: "\(id).json", isDurable: isDurable)
     } catch {
-      directory.remove("\(id).json.new")
       throw Failure(.spool, "cannot write the job of the spool \(id) in \(directory.path): \(error.words)")
     }
   }
 
-  /// Brings data and job to the disk, so that they outlive a loss of power. Blocks.
+  /// Brings the data to the disk, so that it outlives a loss of power. Blocks.
   ///
-  /// - Throws: `spool` if the disk does not take them: then they last as long as the system runs, if at all.
-  public func synchronize() throws(Failure) {
-    do throws(SystemError) {
-      try data.synchronize()
-      do throws(SystemError) { try directory.descriptor.synchronize() } catch {
-        // Some file systems can't do that to a folder.
-        guard [EINVAL, EOPNOTSUPP, EBADF].contains(error.code) else { throw error }
-      }
-    } catch {
+  /// - Throws: `spool` if the disk does not take it: then it lasts as long as the system runs, if at all.
+  public func synchronizeData() throws(Failure) {
+    do throws(SystemError) { try data.synchronize() } catch {
       throw Failure(
         .spool, "cannot bring the spool \(id) in \(directory.path) to the disk: \(error.words)",
         hint: "copy it elsewhere, or send it, before the system stops")
-    }
-  }
-
-  /// The bytes of the job.
-  ///
-  /// - Throws: `spool` if they can't be read, or are more than a megabyte.
-  public func job() throws(Failure) -> [UInt8] {
-    do throws(SystemError) {
-      let file = try directory.descriptor.openChild("\(id).json", O_RDONLY | O_NOFOLLOW)
-      return try file.contents(limit: 1 << 20)
-    } catch {
-      throw Failure(.spool, "cannot read the job of the spool \(id) in \(directory.path): \(error.words)")
     }
   }
 

@@ -91,8 +91,7 @@ public final class SpoolDirectory: Sendable {
       if faccessat(descriptor.raw, "\(id).json", F_OK, 0) != 0, errno == ENOENT { remove("\(id).data") }
     } catch {
       guard error.code == ENOENT else { return }
-      remove("\(id).json.new")
-      remove("\(id).json")
+      for ending in ["json.new", "json", "place.new"] { remove("\(id).\(ending)") }
     }
   }
 
@@ -100,7 +99,9 @@ public final class SpoolDirectory: Sendable {
   ///
   /// - Throws: `spool` if the folder can't be read.
   public func completeIDs() throws(Failure) -> [String] {
-    try names().filter { $0.hasSuffix(".json") }.compactMap(SpoolID.of).sorted()
+    let names = Set(try names())
+    // A run that dies between the two leaves a job whose data is gone, and that is nothing to be sent.
+    return names.filter { $0.hasSuffix(".json") }.compactMap(SpoolID.of).filter { names.contains("\($0).data") }.sorted()
   }
 
   /// True if there is a complete spool of this ID.
@@ -117,6 +118,40 @@ public final class SpoolDirectory: Sendable {
 
   func remove(_ name: String) {
     _ = unlinkat(descriptor.raw, name, 0)
+  }
+
+  /// Gives a small file its content in one step: whole or not at all.
+  ///
+  /// - Parameter isDurable: whether the file is on the disk when this returns: its bytes first, then its name. Blocks.
+  func write(_ bytes: [UInt8], to name: String, isDurable: Bool) throws(SystemError) {
+    do throws(SystemError) {
+      let file = try descriptor.openChild("\(name).new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o600)
+      try file.writeAll(bytes)
+      if isDurable { try file.synchronize() }
+      try file.close()
+      guard renameat(descriptor.raw, "\(name).new", descriptor.raw, name) == 0 else { throw SystemError("rename", errno) }
+    } catch {
+      remove("\(name).new")
+      throw error
+    }
+    guard isDurable else { return }
+    do throws(SystemError) { try descriptor.synchronize() } catch {
+      // Some file systems can't do that to a folder.
+      guard [EINVAL, EOPNOTSUPP, EBADF].contains(error.code) else { throw error }
+    }
+  }
+
+  /// The job of a spool, read without a lock: whoever changes it puts another in its place. Nil if there is none.
+  ///
+  /// - Throws: `spool` if it can't be read, or has more than a megabyte.
+  public func job(of id: String) throws(Failure) -> [UInt8]? {
+    guard SpoolID.isOne(id) else { return nil }
+    do throws(SystemError) {
+      return try descriptor.openChild("\(id).json", O_RDONLY | O_NOFOLLOW).contents(limit: 1 << 20)
+    } catch {
+      if error.code == ENOENT { return nil }
+      throw Failure(.spool, "cannot read the job of the spool \(id) in \(path): \(error.words)")
+    }
   }
 
   func names() throws(Failure) -> [String] {

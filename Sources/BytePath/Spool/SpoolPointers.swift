@@ -5,15 +5,16 @@ extension SpoolDirectory {
 
   /// Notes where a spool of another folder is.
   ///
+  /// - Parameter isDurable: as of `Spool.keep`.
   /// - Throws: `spool`.
-  public func point(to spool: Spool) throws(Failure) {
+  public func point(to spool: Spool, isDurable: Bool) throws(Failure) {
     do throws(SystemError) {
       guard let place = realpath(spool.directory.path, nil) else { throw SystemError("realpath", errno) }
       defer { free(place) }
-      let flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW
-      let file = try descriptor.openChild(spool.id + SpoolDirectory.suffix, flags, mode: 0o600)
-      try file.writeAll(String(cString: place))
-      try file.close()
+      // With the lock nobody takes what is half written for what a dead run left.
+      let lock = try lockDirectory()
+      try write(Array(String(cString: place).utf8), to: spool.id + SpoolDirectory.suffix, isDurable: isDurable)
+      try lock.close()
     } catch {
       throw Failure(.spool, "cannot note in \(path) where the spool \(spool.id) is: \(error.words)")
     }

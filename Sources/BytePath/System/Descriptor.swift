@@ -74,8 +74,10 @@ public final class Descriptor: Sendable {
   }
 
   /// Writes the UTF-8 of `text`. Blocks.
-  public func writeAll(_ text: String) throws(SystemError) {
-    let bytes = Array(text.utf8)
+  public func writeAll(_ text: String) throws(SystemError) { try writeAll(Array(text.utf8)) }
+
+  /// Writes every byte. Blocks.
+  public func writeAll(_ bytes: [UInt8]) throws(SystemError) {
     var failure: SystemError?
     bytes.withUnsafeBytes { buffer in
       do throws(SystemError) { try writeAll(buffer) } catch { failure = error }

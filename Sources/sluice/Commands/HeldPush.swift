@@ -12,6 +12,7 @@ struct HeldPush: RunnableCommand {
   var verbosity: Messages.Verbosity { transfer.verbosity }
 
   func validate() throws {
+    guard selection.all != !selection.ids.isEmpty else { throw ValidationError("give one or more IDs, or --all") }
     if let option = transfer.endpointOptions.first {
       throw ValidationError("-o \(option.key) has no effect here: the options of the upload count")
     }
@@ -22,11 +23,12 @@ struct HeldPush: RunnableCommand {
     do throws(Failure) {
       let selected = try selection.open()
       let report = try Report(path: transfer.result, console.messages)
-      var tried: Set<String> = []
+      var pushing = Pushing(command: self, report: report, console: console)
       for (directory, id) in selected where !Task.isCancelled {
-        let ended = await push(id, in: directory, report, console, &tried)
+        let ended = await pushing.push(id, in: directory)
         if status == 0 { status = ended }
       }
+      pushing.tellOfRefused()
       status = report.exitStatus(status)
     } catch {
       console.messages.failure(error)
@@ -34,25 +36,68 @@ struct HeldPush: RunnableCommand {
     }
     return status
   }
+}
+
+/// The spools of one `held push`, one after the other.
+private struct Pushing {
+  let command: HeldPush
+  let report: Report
+  let console: Console
+  /// The exit status of each that was tried.
+  private var tried: [String: Int32] = [:]
+  /// Those that only a person's word sends again.
+  private var leftOut: [String] = []
+
+  private var messages: Messages { console.messages }
+
+  init(command: HeldPush, report: Report, console: Console) {
+    self.command = command
+    self.report = report
+    self.console = console
+  }
+
+  /// What a server has refused is not asked each night again.
+  func tellOfRefused() {
+    guard !leftOut.isEmpty else { return }
+    messages.note("left out, as what was asked refused it before; to try again: sluice held push \(leftOut.joined(separator: " "))")
+  }
 
   /// Sends a spool, and those before it that must be there first, unless they have been tried.
-  private func push(_ id: String, in directory: SpoolDirectory, _ report: Report, _ console: Console, _ tried: inout Set<String>) async
-    -> Int32
-  {
-    guard tried.insert(id).inserted else { return 0 }
+  ///
+  /// - Returns: the exit status.
+  mutating func push(_ id: String, in directory: SpoolDirectory) async -> Int32 {
+    if let status = tried[id] { return status }
+    tried[id] = 0
+    let status = await pushNew(id, in: directory)
+    tried[id] = status
+    return status
+  }
+
+  private mutating func pushNew(_ id: String, in directory: SpoolDirectory) async -> Int32 {
     do throws(Failure) {
-      guard let spool = try selection.spool(id, in: directory, console.messages) else { return 0 }
-      let job = try HeldJob(reading: spool)
+      guard let spool = try command.selection.spool(id, in: directory, messages) else { return 0 }
+      guard let job = try HeldJob(reading: id, in: directory) else {
+        throw Failure(.spool, "the spool \(id) has no job", hint: "its bytes are in \(directory.path)/\(id).data")
+      }
       for earlier in job.after ?? [] where directory.has(earlier) && !Task.isCancelled {
-        _ = await push(earlier, in: directory, report, console, &tried)
-        guard !directory.has(earlier) else {
-          throw Failure(.spool, "the spool \(id) says that a set is complete, and \(earlier) of that set is still held")
+        let status = await push(earlier, in: directory)
+        guard directory.has(earlier) else { continue }
+        let failure = Failure(.spool, "the spool \(id) says that a set is complete, and \(earlier) of that set is still held")
+        guard status == 0 else {
+          messages.failure(failure)
+          return status
         }
+        guard command.selection.all else { throw failure }
+        leftOut.append(id)
+        return 0
       }
       if Task.isCancelled { throw .interrupted }
-      return try await push(spool, job, report, console)
+      let waiting = job.destinations.indices.filter { !job.destinations[$0].isDone }
+      let chosen = waiting.filter { !command.selection.all || job.destinations[$0].isRefused != true }
+      if chosen.count < waiting.count { leftOut.append(id) }
+      return chosen.isEmpty ? 0 : try await send(spool, job, to: chosen)
     } catch {
-      console.messages.failure(error)
+      messages.failure(error)
       return error.kind.exitStatus(signal: console.signals.first)
     }
   }
@@ -67,43 +112,45 @@ struct HeldPush: RunnableCommand {
     }
   }
 
-  private func push(_ spool: Spool, _ job: HeldJob, _ report: Report, _ console: Console) async throws(Failure) -> Int32 {
+  /// - Parameter chosen: the indices of the job's destinations that it goes to.
+  private func send(_ spool: Spool, _ job: HeldJob, to chosen: [Int]) async throws(Failure) -> Int32 {
     let payload = try await Payload.held(spool, length: job.bytes, inputLength: job.inputBytes, sha256: job.sha256)
-    let waiting = job.destinations.indices.filter { !job.destinations[$0].isDone }
-    let opened = try Opening(options: transfer, settings: try transfer.httpSettings(), messages: console.messages)
-      .open(waiting.map { job.destinations[$0].text }, for: .object)
-    let holding = Holding(resuming: spool, job, console.messages)
-    var outcomes: [Outcome] = []
+    let transfer = command.transfer
+    let opened = try Opening(options: transfer, settings: try transfer.httpSettings(), messages: messages)
+      .open(chosen.map { job.destinations[$0].text }, for: .object)
+    let holding = Holding(resuming: spool, job, messages)
+    var outcomes: [Int: Outcome] = [:]
     var targets: [(index: Int, target: Target)] = []
-    for (index, result) in zip(waiting, opened) {
+    for (index, result) in zip(chosen, opened) {
+      var refused: Outcome
       switch result {
       case .success(let target):
-        guard let refused = await refusal(of: job, payload, target) else {
+        guard let failure = await refusal(of: job, payload, target) else {
           targets.append((index, target))
           continue
         }
         await target.endpoint.close()
-        var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
-        outcome.failure = refused
-        outcome.held = holding.ended(index, refused)
-        outcomes.append(outcome)
-        report.tell(outcome, console.messages)
-      case .failure(let refused):
-        var outcome = Outcome(refused, elapsed: .zero)
-        outcome.held = holding.ended(index, refused.failure)
-        outcomes.append(outcome)
-        report.tell(outcome, console.messages)
+        refused = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
+        refused.failure = failure
+      case .failure(let failure):
+        refused = Outcome(failure, elapsed: .zero)
       }
+      refused.held = holding.ended(index, refused.failure)
+      outcomes[index] = refused
+      report.tell(refused, messages)
     }
     let indices = targets.map(\.index)
+    // Who still waits is asked of the job: a destination that can't be opened now needs the bytes later.
+    let isLast = job.destinations.count { !$0.isDone } == 1
     let deliver = Deliver(
-      payload: payload, isGzip: job.isGzip, attributes: job.attributes, retries: transfer.retryPolicy, verifies: job.verifies, start: .now,
-      messages: console.messages, checkpoint: { holding.checkpoint(for: indices[$0]) }, ended: { holding.ended(indices[$0], $1) })
-    outcomes += await deliver.run(targets.map(\.target), failed: [:], meters: targets.map { _ in Meter() }) {
-      report.tell($0, console.messages)
-    }
+      payload: payload, isGzip: job.isGzip, attributes: job.attributes, retries: transfer.retryPolicy, verifies: job.verifies,
+      mayMove: isLast, start: .now, messages: messages, checkpoint: { holding.checkpoint(for: indices[$0]) },
+      ended: { holding.ended(indices[$0], $1) })
+    let sent = await deliver.run(targets.map(\.target), failed: [:], meters: targets.map { _ in Meter() }) { report.tell($0, messages) }
+    for (index, outcome) in zip(indices, sent) { outcomes[index] = outcome }
     for (_, target) in targets { await target.endpoint.close() }
-    holding.finish()
-    return outcomes.lazy.compactMap(\.failure).first?.kind.exitStatus(signal: console.signals.first) ?? 0
+    if let advice = holding.finish() { messages.advice(advice) }
+    let failures = outcomes.sorted { $0.key < $1.key }.compactMap(\.value.failure)
+    return failures.first?.kind.exitStatus(signal: console.signals.first) ?? 0
   }
 }

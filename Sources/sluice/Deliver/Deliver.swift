@@ -12,6 +12,8 @@ struct Deliver: Sendable {
   let verifies: Bool
   /// Whether the result has the SHA-256 of a regular file that was sent from where it lies. A spool's is at hand in any case.
   var hashesFile = true
+  /// Whether the spool may become the object of a lone destination by being moved there: nobody else waits for its bytes.
+  let mayMove: Bool
   let start: ContinuousClock.Instant
   let messages: Messages
   /// What is remembered of the upload to the destination of this index.
@@ -24,7 +26,7 @@ struct Deliver: Sendable {
   func run(
     _ targets: [Target], failed: [Int: Failure], meters: [Meter], report: @escaping @Sendable (Outcome) -> Void
   ) async -> [Outcome] {
-    if targets.count == 1 { payload.allowMoving() }
+    if mayMove { payload.allowMoving() }
     // Destinations that exclude each other form one line; the lines run side by side.
     let lines = Dictionary(grouping: targets.indices) { targets[$0].endpoint.exclusionKey ?? "#\($0)" }
     return await withTaskGroup(of: [(Int, Outcome)].self) { group in

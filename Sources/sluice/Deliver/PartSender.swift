@@ -111,7 +111,9 @@ final class PartSender: Sendable {
     state.withLock { state in
       let isKept = holding.close()
       // What is kept has to outlive a loss of power; there are few of them.
-      if isKept, !Task.isCancelled { holding.bringToDisk() }
+      if isKept, !Task.isCancelled {
+        do throws(Failure) { try holding.bringToDisk() } catch { messages.warning(error.message) }
+      }
       state.open[number] = nil
       for (index, outcome) in outcomes.enumerated() {
         state.progress[index].attempts = max(state.progress[index].attempts, outcome.attempts)
@@ -127,12 +129,11 @@ final class PartSender: Sendable {
   /// The input has ended well. What has not been sent is kept from here on.
   ///
   /// - Returns: the IDs of the spools that are kept.
-  /// - Throws: `spool` if one can't be kept: then there is no set to be completed later.
-  func keepRest() throws(Failure) -> [String] {
-    try state.withLock { (state) throws(Failure) in
+  func keepRest() -> [String] {
+    state.withLock { state in
       let out = state.progress.indices.filter { state.progress[$0].isOut }
       for holding in state.open.values {
-        try holding.keep { job in
+        holding.keepOrWarn { job in
           job.role = .part
           for index in out { job.destinations[index].isDone = true }
         }

@@ -49,8 +49,9 @@ struct PartsRun: Sendable {
     case sent(Bool)
   }
 
+  /// - Returns: the outcomes in the order of the targets, and what the user is to be told last.
   /// - Throws: the failure of the input; what has arrived by then is no set.
-  func run(_ meter: Meter) async throws(Failure) -> [Outcome] {
+  func run(_ meter: Meter) async throws(Failure) -> (outcomes: [Outcome], advice: String?) {
     let sender = PartSender(targets, failed: refused, messages, job: job, deliver: deliver)
     let (parts, continuation) = AsyncStream<Part>.makeStream()
     let (manifest, failure) = await withTaskGroup(of: Ending.self) { group in
@@ -90,7 +91,7 @@ struct PartsRun: Sendable {
       if sender.progress.contains(where: { $0.arrived > 0 }) { failure.hint = "what has arrived is no set, and nothing is kept" }
       throw failure
     }
-    return targets.indices.map { outcome(of: $0, sender, meter) }
+    return (targets.indices.map { outcome(of: $0, sender, meter) }, nil)
   }
 
   /// The manifest of a set, ready to be sent and, if it can be, kept.
@@ -106,7 +107,7 @@ struct PartsRun: Sendable {
       sender.add(part)
       next(part)
     }
-    let rest = holds ? try sender.keepRest() : []
+    let rest = holds ? sender.keepRest() : []
     let text = Array((json(sender.facts, sha256: sha256, bytes: meter.object) + "\n").utf8)
     let directory = directory
     let payload = try await Payload.made(of: text, in: { () throws(Failure) in try directory() })
@@ -115,10 +116,7 @@ struct PartsRun: Sendable {
     job.role = .manifest
     for (index, progress) in sender.progress.enumerated() where progress.isOut { job.destinations[index].isDone = true }
     let holding = Holding(leaving: payload.spool, job, messages)
-    do throws(Failure) { if holds { try holding.keep { _ in } } } catch {
-      payload.spool?.remove()
-      throw error
-    }
+    if holds { holding.keepOrWarn() }
     return Manifest(payload: payload, holding: holding, bytes: meter.object, sha256: sha256)
   }
 
@@ -143,7 +141,7 @@ struct PartsRun: Sendable {
   }
 
   /// All parts have been dealt with: the manifest goes to the destinations that have them all.
-  private func end(_ sender: PartSender, _ manifest: Manifest, _ meter: Meter) async -> [Outcome] {
+  private func end(_ sender: PartSender, _ manifest: Manifest, _ meter: Meter) async -> (outcomes: [Outcome], advice: String?) {
     sender.endUnsent()
     let failed = Dictionary(uniqueKeysWithValues: sender.progress.enumerated().compactMap { index, one in one.failure.map { (index, $0) } })
     let places: [Target]
@@ -152,7 +150,7 @@ struct PartsRun: Sendable {
       places = []
     }
     let sent = await deliver(manifest.payload, manifest.holding).run(places, failed: failed, meters: places.map { _ in Meter() }) { _ in }
-    manifest.holding.finish()
+    let advice = manifest.holding.finish()
     sender.closeRest()
     tellOfRest(sender, where: \.isOut)
     var outcomes: [Outcome] = []
@@ -170,7 +168,7 @@ struct PartsRun: Sendable {
       if outcome.failure == nil { await warnOfLaterParts(targets[index], sender.facts.count) }
       outcomes.append(outcome)
     }
-    return outcomes
+    return (outcomes, advice)
   }
 
   private func outcome(of index: Int, _ sender: PartSender, _ meter: Meter) -> Outcome {

@@ -103,10 +103,11 @@ struct PutRun: Sendable {
       let outcomes: [Outcome]
       do throws(Failure) {
         if let partSize = put.partSize {
-          outcomes = try await parts(of: partSize.bytes, to: targets, refused).run(input)
-          for outcome in outcomes { report.tell(outcome, messages) }
+          let ended = try await parts(of: partSize.bytes, to: targets, refused).run(input)
+          for outcome in ended.outcomes { report.tell(outcome, messages) }
+          if let advice = ended.advice { messages.advice(advice) }
           await progress.end()
-          return outcomes
+          return ended.outcomes
         }
         var plan = plan
         plan.hashes = found.hashes
@@ -139,21 +140,14 @@ struct PutRun: Sendable {
     var attributes = attributes
     attributes.modified = attributes.modified ?? payload.modified
     let isGzip = plan.gzip != nil
-    var job: HeldJob?
-    if payload.spool != nil {
-      job = HeldJob(
-        created: millisecondsNow(), destinations: targets.map { HeldJob.Destination(text: $0.absoluteText) }, payload: payload,
-        sha256: try await payload.digest(.sha256), isGzip: isGzip, attributes: attributes, verifies: put.verify)
-    }
-    let holding: Holding
-    do throws(Failure) { holding = try Holding(payload.spool, job, holds: !put.noHold, messages) } catch {
-      payload.spool?.remove()
-      throw error
-    }
+    let job = HeldJob(
+      created: millisecondsNow(), destinations: targets.map { HeldJob.Destination(text: $0.absoluteText) }, payload: payload,
+      sha256: payload.spool == nil ? "" : try await payload.digest(.sha256), isGzip: isGzip, attributes: attributes, verifies: put.verify)
+    let holding = Holding(payload.spool, job, holds: !put.noHold, messages)
     let deliver = Deliver(
       payload: payload, isGzip: isGzip, levels: plan.gzip?.level == .automatic ? levels.json : nil, attributes: attributes,
-      retries: put.transfer.retryPolicy, verifies: put.verify, hashesFile: !put.noSha256, start: start,
-      messages: messages, checkpoint: { holding.checkpoint(for: $0) },
+      retries: put.transfer.retryPolicy, verifies: put.verify, hashesFile: !put.noSha256, mayMove: targets.count == 1,
+      start: start, messages: messages, checkpoint: { holding.checkpoint(for: $0) },
       ended: { index, failure in
         progress.ended(index)
         return holding.ended(index, failure)
@@ -161,7 +155,7 @@ struct PutRun: Sendable {
     let safety = Task { await holding.bringToDiskIfLong() }
     defer { safety.cancel() }
     let outcomes = await deliver.run(targets, failed: refused, meters: meters) { report.tell($0, messages) }
-    holding.finish()
+    if let advice = holding.finish() { messages.advice(advice) }
     return outcomes
   }
 
@@ -178,8 +172,9 @@ struct PutRun: Sendable {
       },
       deliver: { payload, holding in
         Deliver(
-          payload: payload, isGzip: isGzip, attributes: attributes, retries: put.transfer.retryPolicy, verifies: put.verify, start: start,
-          messages: messages, checkpoint: { holding.checkpoint(for: $0) }, ended: { holding.ended($0, $1) })
+          payload: payload, isGzip: isGzip, attributes: attributes, retries: put.transfer.retryPolicy, verifies: put.verify,
+          mayMove: targets.count == 1, start: start, messages: messages, checkpoint: { holding.checkpoint(for: $0) },
+          ended: { holding.ended($0, $1) })
       })
   }
 

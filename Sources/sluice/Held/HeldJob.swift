@@ -10,11 +10,19 @@ struct HeldJob: Codable, Sendable, Equatable {
     var isDone = false
     /// Why the last attempt failed.
     var error: String?
+    /// The raw value of that failure's `Failure.Kind`.
+    var errorKind: String?
+    /// True if the server understood and refused, so that nothing but a person's word is a reason to ask again.
+    var isRefused: Bool?
     /// What the endpoint wants to remember; see `Checkpoint`.
     var checkpoint: String?
+
+    init(text: String) { self.text = text }
   }
 
-  var version = 1
+  static let version = 1
+
+  var version = HeldJob.version
   /// Milliseconds since 1970.
   var created: Int64
   var destinations: [Destination]
@@ -32,15 +40,26 @@ struct HeldJob: Codable, Sendable, Equatable {
   /// True if every destination has the object.
   var isDone: Bool { destinations.allSatisfy(\.isDone) }
 
-  /// Reads the record of a spool.
+  /// Reads the record of a spool. Takes no lock. Nil if there is none, or none any more.
   ///
-  /// - Throws: `spool` if it is not one of this version.
-  init(reading spool: Spool) throws(Failure) {
-    let bytes = try spool.job()
-    guard let job = try? JSONDecoder().decode(HeldJob.self, from: Data(bytes)), job.version == 1 else {
-      throw Failure(.spool, "the job of the spool \(spool.id) is damaged", hint: "its bytes are in \(spool.id).data")
+  /// - Throws: `spool` if it is not one of this version, or says what no run can have meant.
+  init?(reading id: String, in directory: SpoolDirectory) throws(Failure) {
+    guard let bytes = try directory.job(of: id) else { return nil }
+    let place = "its bytes are in \(directory.path)/\(id).data"
+    let decoder = JSONDecoder()
+    if let other = try? decoder.decode(Version.self, from: Data(bytes)).version, other > HeldJob.version {
+      throw Failure(
+        .spool, "the spool \(id) was held by a newer sluice (its job has version \(other))", hint: "send it with that one; \(place)")
     }
+    guard let job = try? decoder.decode(HeldJob.self, from: Data(bytes)), job.version == HeldJob.version, job.bytes >= 0,
+      job.inputBytes >= 0
+    else { throw Failure(.spool, "the job of the spool \(id) is damaged", hint: place) }
+    guard !job.destinations.isEmpty else { throw Failure(.spool, "the job of the spool \(id) names no destination", hint: place) }
     self = job
+  }
+
+  private struct Version: Decodable {
+    var version: Int
   }
 
   init(created: Int64, destinations: [Destination], payload: Payload, sha256: String, isGzip: Bool, attributes: Attributes, verifies: Bool)
@@ -57,11 +76,12 @@ struct HeldJob: Codable, Sendable, Equatable {
 
   /// Writes the record beside the data.
   ///
+  /// - Parameter isDurable: as of `Spool.keep`.
   /// - Throws: `spool`.
-  func write(to spool: Spool) throws(Failure) {
+  func write(to spool: Spool, isDurable: Bool) throws(Failure) {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     guard let data = try? encoder.encode(self) else { throw Failure(.spool, "cannot write the job of the spool \(spool.id)") }
-    try spool.keep(job: Array(data))
+    try spool.keep(job: Array(data), isDurable: isDurable)
   }
 }

@@ -3,11 +3,22 @@ import Endpoints
 import Synchronization
 
 /// The spool of a run while its destinations end one by one: removed when all have the object, kept for those that have not.
+///
+/// That the spool is kept is a safety net under the upload, which does not need it: it reads from the open descriptor. So a job that can't be
+/// written, on a disk that has become full for instance, is told of and tried again when an upload has failed; nothing ends because of it.
+///
+/// A job is on the disk, and so outlives a loss of power, from the fifth second of an upload on, and whenever an object is held in the end.
+/// An upload that takes less long pays nothing for it. From then on each change of the job is brought there before it has its name: some file
+/// systems keep the name and lose the bytes otherwise, and a job without bytes is worse than an older one.
 final class Holding: Sendable {
   private struct State {
-    var job: HeldJob?
-    /// Whether the spool outlives the process.
+    var job: HeldJob
+    /// Whether the spool is to outlive the process.
+    var isWanted: Bool
+    /// Whether it does: the job is beside it.
     var isKept = false
+    /// Whether the data is on the disk, and the job must get there with each change.
+    var isDurable = false
     var isClosed = false
   }
 
@@ -15,56 +26,69 @@ final class Holding: Sendable {
   private let state: Mutex<State>
   private let messages: Messages
 
+  private init(_ spool: Spool?, _ state: sending State, _ messages: Messages) {
+    self.spool = spool
+    self.messages = messages
+    self.state = Mutex(state)
+  }
+
+  /// One that outlives the process from now on, if its job can be written.
+  ///
   /// - Parameters:
   ///   - spool: nil if the object is a regular file, which stays where it lies.
   ///   - holds: false with `--no-hold`.
-  /// - Throws: `spool` if the job can't be written.
-  init(_ spool: Spool?, _ job: HeldJob?, holds: Bool, _ messages: Messages) throws(Failure) {
-    self.spool = spool
-    self.messages = messages
-    state = Mutex(State(job: job))
-    if holds { try keep { _ in } }
+  convenience init(_ spool: Spool?, _ job: HeldJob, holds: Bool, _ messages: Messages) {
+    self.init(spool, State(job: job, isWanted: holds), messages)
+    if holds { keepOrWarn() }
+  }
+
+  /// One that does not outlive the process until `keep` says so.
+  convenience init(leaving spool: Spool?, _ job: HeldJob, _ messages: Messages) {
+    self.init(spool, State(job: job, isWanted: false), messages)
+  }
+
+  /// Goes on with a spool whose job is beside it already: a disk that is full must not keep it from being sent.
+  convenience init(resuming spool: Spool, _ job: HeldJob, _ messages: Messages) {
+    self.init(spool, State(job: job, isWanted: true, isKept: true, isDurable: true), messages)
   }
 
   /// The ID of the spool if it is kept.
   var id: String? { state.withLock { $0.isKept ? spool?.id : nil } }
 
-  /// Makes the spool outlive the process from now on, unless it is gone.
+  /// Makes the spool outlive the process from now on, unless it is gone, or no destination waits for it.
   ///
   /// - Parameter change: what is still to be said in its job.
   /// - Throws: `spool` if the job can't be written.
   func keep(_ change: (inout HeldJob) -> Void) throws(Failure) {
-    guard let spool else { return }
+    guard let spool, !spool.isMoved else { return }
     let isNew = try state.withLock { (state) throws(Failure) in
-      guard !state.isClosed, var job = state.job else { return false }
-      change(&job)
-      guard !job.isDone else { return false }
-      try job.write(to: spool)
-      state.job = job
+      guard !state.isClosed else { return false }
+      change(&state.job)
+      state.isWanted = true
+      guard !state.job.isDone else { return false }
+      try state.job.write(to: spool, isDurable: state.isDurable)
       defer { state.isKept = true }
       return !state.isKept
     }
-    guard isNew, spool.directory.isTransient else { return }
-    do throws(Failure) { try SpoolPlace.index.get().point(to: spool) } catch { messages.warning(error.message) }
+    if isNew { point(isDurable: false) }
   }
 
-  /// One that does not outlive the process until `keep` says so.
-  init(leaving spool: Spool?, _ job: HeldJob, _ messages: Messages) {
-    self.spool = spool
-    self.messages = messages
-    state = Mutex(State(job: job))
+  /// As `keep`; says what can't be done.
+  func keepOrWarn(_ change: (inout HeldJob) -> Void = { _ in }) {
+    do throws(Failure) { try keep(change) } catch {
+      messages.warning("\(error.message); the object is sent all the same, and is not held if that fails")
+    }
   }
 
-  /// Goes on with a spool whose job is beside it already: a disk that is full must not keep it from being sent.
-  init(resuming spool: Spool, _ job: HeldJob, _ messages: Messages) {
-    self.spool = spool
-    self.messages = messages
-    state = Mutex(State(job: job, isKept: true))
+  /// Notes in the usual folder where the spool is, if it is in another that nobody would look into.
+  private func point(isDurable: Bool) {
+    guard let spool, spool.directory.isTransient else { return }
+    do throws(Failure) { try SpoolPlace.index.get().point(to: spool, isDurable: isDurable) } catch { messages.warning(error.message) }
   }
 
   /// What the endpoint of a destination remembers between attempts and runs, kept in the job.
   func checkpoint(for index: Int) -> Checkpoint {
-    guard let text = state.withLock({ state in state.isKept ? .some(state.job?.destinations[index].checkpoint) : nil }) else {
+    guard let text = state.withLock({ state in state.isKept ? .some(state.job.destinations[index].checkpoint) : nil }) else {
       return Checkpoint()
     }
     return Checkpoint(text) { [self] text in
@@ -79,8 +103,12 @@ final class Holding: Sendable {
       guard !job.destinations[index].isDone else { return }
       job.destinations[index].isDone = failure == nil
       job.destinations[index].error = failure?.message
+      job.destinations[index].errorKind = failure?.kind.rawValue
+      job.destinations[index].isRefused = failure?.isRefusal == true ? true : nil
     }
     if let failureToTell { messages.warning(failureToTell.message) }
+    // There may be room for the job by now.
+    if failure != nil, state.withLock({ $0.isWanted && !$0.isKept }) { try? keep { _ in } }
     return failure == nil || spool?.isMoved != false ? nil : id
   }
 
@@ -89,12 +117,10 @@ final class Holding: Sendable {
   private func change(_ body: (inout HeldJob) -> Void) -> Failure? {
     guard let spool, !spool.isMoved else { return nil }
     return state.withLock { state in
-      guard var job = state.job else { return nil }
-      body(&job)
-      state.job = job
+      body(&state.job)
       // With the last one the spool goes, or is gone.
-      guard state.isKept, !job.isDone else { return nil }
-      do throws(Failure) { try job.write(to: spool) } catch { return error }
+      guard state.isKept, !state.job.isDone else { return nil }
+      do throws(Failure) { try state.job.write(to: spool, isDurable: state.isDurable) } catch { return error }
       return nil
     }
   }
@@ -102,8 +128,23 @@ final class Holding: Sendable {
   /// Brings the spool to the disk while an upload that takes long goes on, so that it outlives a loss of power too. A short one is over before
   /// that would be, and pays nothing for it.
   func bringToDiskIfLong() async {
-    guard let spool, (try? await Task.sleep(for: .seconds(5))) != nil, id != nil else { return }
-    do throws(Failure) { try await onThread { () throws(Failure) in try spool.synchronize() } } catch { messages.warning(error.message) }
+    guard spool != nil, (try? await Task.sleep(for: .seconds(5))) != nil else { return }
+    do throws(Failure) { try await onThread { () throws(Failure) in try self.bringToDisk() } } catch { messages.warning(error.message) }
+  }
+
+  /// Brings what is kept to the disk: the data, then the job, then their folder. Blocks.
+  ///
+  /// - Throws: `spool` if the disk does not take it.
+  func bringToDisk() throws(Failure) {
+    guard let spool, id != nil else { return }
+    try spool.synchronizeData()
+    let isNeeded = try state.withLock { (state) throws(Failure) in
+      state.isDurable = true
+      guard !state.isClosed || !state.job.isDone, !spool.isMoved else { return false }
+      try state.job.write(to: spool, isDurable: true)
+      return true
+    }
+    if isNeeded { point(isDurable: true) }
   }
 
   /// Removes the spool if nobody needs it any more. Returns whether it stays; then nothing changes any more.
@@ -111,7 +152,7 @@ final class Holding: Sendable {
     guard let spool else { return false }
     let (wasKept, isNeeded) = state.withLock { state in
       state.isClosed = true
-      return (state.isKept, state.isKept && !spool.isMoved && state.job?.isDone == false)
+      return (state.isKept, state.isKept && !spool.isMoved && !state.job.isDone)
     }
     guard !isNeeded else { return true }
     if wasKept, spool.directory.isTransient, let index = try? SpoolPlace.index.get() { index.forget(spool.id) }
@@ -119,21 +160,17 @@ final class Holding: Sendable {
     return false
   }
 
-  /// Brings what is kept to the disk. Blocks.
-  func bringToDisk() {
-    guard let spool, id != nil else { return }
-    do throws(Failure) { try spool.synchronize() } catch { messages.warning(error.message) }
-  }
-
-  /// As `close`; what stays is brought to the disk, and how to send it is said. Blocks.
-  func finish() {
-    guard close(), let spool else { return }
+  /// As `close`; what stays is brought to the disk. Blocks.
+  ///
+  /// - Returns: how to send what stays, for the user's last line; nil if nothing does.
+  func finish() -> String? {
+    guard close(), let spool else { return nil }
     // Gigabytes may take long to reach the disk, and who has pressed Ctrl-C does not wait for them.
     if !Task.isCancelled {
-      do throws(Failure) { try spool.synchronize() } catch { messages.failure(error) }
+      do throws(Failure) { try bringToDisk() } catch { messages.failure(error) }
     }
     let isFound = spool.directory.isTransient || spool.directory.path == SpoolPlace(option: nil).path
     let place = isFound ? "" : "--spool-dir \(spool.directory.path) "
-    messages.note("the object is held; send it with: sluice held push \(place)\(spool.id)")
+    return "the object is held; send it with: sluice held push \(place)\(spool.id)"
   }
 }

@@ -35,6 +35,9 @@ final class Messages: Sendable {
     write(lines + (unnamed.isEmpty ? [] : ["left there: \(unnamed.joined(separator: ", "))"]))
   }
 
+  /// What to do next, as the last line of a run: said also to who wants to hear of errors alone.
+  func advice(_ text: String) { write([text]) }
+
   func warning(_ text: String) {
     if verbosity >= .normal { write(["warning: \(text)"]) }
   }

@@ -1,0 +1,86 @@
+import ArgumentParser
+import BytePath
+import Endpoints
+
+/// `sluice held list`: what is held, for whom and why. It takes no lock, so that nobody who sends one meanwhile is told that it is in use.
+struct HeldList: RunnableCommand {
+  static let configuration = CommandConfiguration(commandName: "list", abstract: "List them; JSON lines if not on a terminal.")
+
+  @Option(help: ArgumentHelp("Where they are kept.", valueName: "dir"))
+  var spoolDir: String?
+
+  var verbosity: Messages.Verbosity { .normal }
+
+  func execute(_ console: Console) async -> Int32 {
+    do throws(Failure) {
+      let report = try Report(path: nil, console.messages)
+      let isTable = isatty(STDOUT_FILENO) == 1
+      var rows: [[String]] = []
+      for (directory, id) in try HeldSelection.all(in: spoolDir) {
+        do throws(Failure) {
+          guard let job = try HeldJob(reading: id, in: directory) else { continue }
+          if isTable { rows += HeldList.rows(id, job) } else { report.line(HeldList.json(id, job)) }
+        } catch {
+          console.messages.warning(error.message + (error.hint.map { "; \($0)" } ?? ""))
+        }
+      }
+      for line in HeldList.table(rows) { report.line(line) }
+      return report.endOfList(0)
+    } catch {
+      console.messages.failure(error)
+      return error.kind.exitStatus(signal: nil)
+    }
+  }
+
+  /// A row for each destination that still misses the object.
+  private static func rows(_ id: String, _ job: HeldJob) -> [[String]] {
+    job.destinations.filter { !$0.isDone }.map { destination in
+      [id, age(of: job), ProgressLine.size(job.bytes), destination.text, reason(destination)].map(Messages.printable)
+    }
+  }
+
+  private static func reason(_ destination: HeldJob.Destination) -> String {
+    guard let error = destination.error else { return "was not sent to its end" }
+    return destination.isRefused == true ? "refused: \(error)" : error
+  }
+
+  /// In the unit that says enough.
+  private static func age(of job: HeldJob) -> String {
+    let seconds = max(0, millisecondsNow().subtractingReportingOverflow(job.created).partialValue / 1000)
+    let units: [(Int64, String)] = [(86400, "d"), (3600, "h"), (60, "min")]
+    guard let (size, name) = units.first(where: { seconds >= $0.0 }) else { return "\(seconds) s" }
+    return "\(seconds / size) \(name)"
+  }
+
+  /// Columns below a header; age and size end where they end, as figures do.
+  private static func table(_ rows: [[String]]) -> [String] {
+    guard !rows.isEmpty else { return [] }
+    let all = [["ID", "AGE", "SIZE", "DESTINATION", "REASON"]] + rows
+    let widths = all[0].indices.map { column in all.lazy.map { ProgressLine.width($0[column]) }.max() ?? 0 }
+    return all.map { row in
+      let cells = row.enumerated().map { column, text in
+        let gap = String(repeating: " ", count: widths[column] - ProgressLine.width(text))
+        return column == 1 || column == 2 ? gap + text : column == row.count - 1 ? text : text + gap
+      }
+      return cells.joined(separator: "  ")
+    }
+  }
+
+  private static func json(_ id: String, _ job: HeldJob) -> String {
+    var text = JSONText()
+    text.add("id", id)
+    text.add("created", job.created)
+    text.add("bytes", job.bytes)
+    text.add("sha256", job.sha256)
+    let destinations = job.destinations.filter { !$0.isDone }.map { destination in
+      var text = JSONText()
+      text.add("destination", destination.text)
+      text.add("error", destination.error)
+      text.add("kind", destination.errorKind)
+      if destination.isRefused == true { text.add("refused", true) }
+      return text.text
+    }
+    text.add("destinations", json: "[\(destinations.joined(separator: ","))]")
+    return text.text
+  }
+}
