@@ -19,7 +19,11 @@ enum CapturedCommand {
         .path("/bin/sh"), arguments: ["-c", line], environment: ChildEnvironment.inherited(), input: .none, output: .string(limit: 65536),
         error: .currentStandardError)
       guard result.terminationStatus.isSuccess else {
-        throw Failure(.config, "the command \(line) failed: \(result.terminationStatus)", hint: "run it by itself to see why")
+        var exit: Int32?
+        if case .exited(let code) = result.terminationStatus { exit = code }
+        throw Failure(
+          .config, "the command \(line) failed: \(result.terminationStatus)",
+          hint: exit.flatMap { ScriptHead.problem(of: line, exitStatus: $0) } ?? "run it by itself to see why")
       }
       return result.standardOutput
     } catch let failure as Failure {

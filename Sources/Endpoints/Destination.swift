@@ -52,7 +52,7 @@ public enum Destination: Sendable {
     guard !URLText.hasSlashInPassword(rest) else {
       throw Failure(.usage, "the URL has a / before its @", hint: "write a / in a user name or password as %2F, and an @ as %40")
     }
-    let authority = try URLText.Authority(rest.prefix { $0 != "/" })
+    let authority = try URLText.Authority(rest.prefix { $0 != "/" }, isServer: type.kind.hasServerInURL)
     let path = try URLText.decoded(rest.drop { $0 != "/" })
     guard type.kind.hasServerInURL else {
       guard authority.username == nil, authority.port == nil else {
@@ -60,7 +60,7 @@ public enum Destination: Sendable {
       }
       return .url(type, Remote(), path: authority.host + path)
     }
-    var remote = Remote(base: BaseURL(isSecure: isSecure, host: authority.host, port: authority.port))
+    var remote = Remote(base: BaseURL(isSecure: isSecure, authority))
     remote.username = authority.username
     remote.password = authority.password.map { .value($0, origin: "the password in the URL") }
     if authority.username == nil, let variable = type.kind.tokenVariable, let value = getenv(variable) {
@@ -170,10 +170,14 @@ public enum URLText {
   struct Authority {
     let username: String?
     let password: String?
+    /// Without the brackets of an IPv6 address; a name in its ASCII form.
     let host: String
+    /// Of a link-local IPv6 address: the interface that it is for, `eth0` (RFC 6874).
+    let zone: String?
     let port: Int?
 
-    init(_ text: Substring) throws(Failure) {
+    /// - Parameter isServer: false if the host is no name of a server, but of a bucket.
+    init(_ text: Substring, isServer: Bool = true) throws(Failure) {
       let at = text.lastIndex(of: "@")
       let credentials = at.map { text[..<$0] }
       let user = credentials?.prefix { $0 != ":" }
@@ -184,13 +188,18 @@ public enum URLText {
         password = nil
       }
       var address = at.map { text[text.index(after: $0)...] } ?? text
+      let name: Substring
       if address.hasPrefix("["), let end = address.firstIndex(of: "]") {
-        host = String(address[address.index(after: address.startIndex)..<end])
+        let inside = address[address.index(after: address.startIndex)..<end]
+        name = inside.prefix { $0 != "%" }
+        zone = try Authority.zone(inside.dropFirst(name.count))
         address = address[address.index(after: end)...]
       } else {
-        host = String(address.prefix { $0 != ":" })
+        name = address.prefix { $0 != ":" }
+        zone = nil
         address = address.drop { $0 != ":" }
       }
+      host = isServer ? try IDNA.ascii(String(name)) : String(name)
       guard !host.isEmpty, host.allSatisfy({ !" /\\?#<>\"{}|^`%".contains($0) }) else {
         throw Failure(.usage, "the URL has no valid host")
       }
@@ -202,6 +211,16 @@ public enum URLText {
         }
         port = Int(number)
       }
+    }
+
+    /// - Parameter text: `%25eth0`, or `%eth0` as people write it; nothing if there is none.
+    private static func zone(_ text: Substring) throws(Failure) -> String? {
+      guard !text.isEmpty else { return nil }
+      let name = text.hasPrefix("%25") && text.count > 3 ? text.dropFirst(3) : text.dropFirst()
+      guard !name.isEmpty, name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-._~".contains($0)) }) else {
+        throw Failure(.usage, "the URL has no valid zone after its IPv6 address", hint: "write [fe80::1%25eth0]")
+      }
+      return String(name)
     }
   }
 }

@@ -24,6 +24,8 @@ public struct BaseURL: Sendable, Equatable {
   /// Without the brackets of an IPv6 address.
   public var host: String
   public var port: Int?
+  /// Of a link-local IPv6 address: the interface that it is for. It means something on this machine alone, so no server is told.
+  var zone: String?
   /// Empty, or with a slash at its start and none at its end; percent-encoded.
   public var path = ""
 
@@ -31,6 +33,11 @@ public struct BaseURL: Sendable, Equatable {
     self.isSecure = isSecure
     self.host = host
     self.port = port
+  }
+
+  init(isSecure: Bool, _ authority: URLText.Authority) {
+    self.init(isSecure: isSecure, host: authority.host, port: authority.port)
+    zone = authority.zone
   }
 
   /// Reads the `url` of a remote.
@@ -48,7 +55,7 @@ public struct BaseURL: Sendable, Equatable {
     guard authority.username == nil else {
       throw Failure(.config, "the url \(URLText.redactedWhole(text)) has a password in it", hint: "use username and password-file")
     }
-    self.init(isSecure: parts[0] == "https", host: authority.host, port: authority.port)
+    self.init(isSecure: parts[0] == "https", authority)
     var rest = String(parts[1].drop { $0 != "/" })
     while rest.hasSuffix("/") { rest.removeLast() }
     guard rest.allSatisfy({ $0.isASCII && $0 != "?" && $0 != "#" && $0 != " " }) else {

@@ -7,7 +7,7 @@ public struct Secret: Sendable, CustomStringConvertible, CustomReflectable {
 
   /// - Throws: `config` if the value could not stand in a header: it is empty or has a control character.
   public init(_ text: String, origin: String) throws(Failure) {
-    let trimmed = text.trimmingNewlines
+    let trimmed = text.withoutByteOrderMark.trimmingNewlines
     guard !trimmed.isEmpty else { throw Failure(.config, "\(origin) is empty") }
     guard trimmed.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f }) else {
       throw Failure(.config, "\(origin) has a control character or more than one line", hint: "it must hold the secret alone")
@@ -56,6 +56,11 @@ public enum SecretSource: Sendable {
 }
 
 extension String {
+  /// Without the mark that editors of Windows write at the head of a file.
+  public var withoutByteOrderMark: String {
+    unicodeScalars.first == "\u{feff}" ? String(unicodeScalars.dropFirst()) : self
+  }
+
   var trimmingNewlines: String {
     var text = Substring(self)
     while let last = text.last, last.isNewline { text.removeLast() }

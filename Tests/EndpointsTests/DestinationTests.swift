@@ -104,4 +104,26 @@ struct DestinationTests {
   func noProxy(list: String, exempts: Bool) {
     #expect(ProxySetting.exempts(list, BaseURL(isSecure: false, host: "h.example", port: 5244)) == exempts)
   }
+
+  @Test(
+    "NO_PROXY exempts the addresses of a network, and no name",
+    arguments: [
+      ("10.0.0.0/8", "10.1.2.3", true), ("10.0.0.0/8", "11.0.0.1", false), ("10.1.2.0/23", "10.1.3.255", true),
+      ("10.1.2.0/23", "10.1.4.0", false), ("10.1.2.3", "10.1.2.3", true), ("1.2.3", "10.1.2.3", false), ("0.0.0.0/0", "10.1.2.3", true),
+      ("10.0.0.0/33", "10.0.0.0", false), ("10.0.0.0/", "10.0.0.0", false), ("10.0.0.0/-1", "10.0.0.0", false),
+      ("fe80::/10", "fe80::1", true), ("fd00::/8", "fe80::1", false), ("::/0", "10.0.0.1", false), ("[::1]", "0:0::1", true),
+    ])
+  func noProxyNetwork(list: String, host: String, exempts: Bool) {
+    #expect(ProxySetting.exempts(list, BaseURL(isSecure: false, host: host)) == exempts)
+  }
+
+  @Test("a zone is no part of the host that a server is told", arguments: ["%25eth0", "%eth0"])
+  func zone(text: String) throws {
+    let base = try BaseURL("https://[fe80::1\(text)]:8443/alist")
+    #expect(base.host == "fe80::1")
+    #expect(base.zone == "eth0")
+    #expect(base.origin == "https://[fe80::1]:8443")
+    #expect(throws: Failure.self) { try BaseURL("https://[fe80::1%]/") }
+    #expect(throws: Failure.self) { try BaseURL("https://[fe80::1%25a/b]/") }
+  }
 }

@@ -13,19 +13,24 @@ struct Command: Sendable {
 
   /// What the user wrote, for messages: `the command pg_dump`, `the filter zstd -9`.
   let description: String
-  private let executable: Executable
+  /// The program or line as the user wrote it.
+  private let line: String
+  /// Nil if there is no such program.
+  private let executable: Executable?
   private let arguments: [String]
 
   /// A program, looked up in PATH, with its arguments.
   init(program words: [String]) {
     description = "the command \(words[0])"
-    executable = words[0].contains("/") ? .path(FilePath(words[0])) : .name(words[0])
+    line = words[0]
+    executable = (words[0].contains("/") ? words[0] : ProgramSearch.path(of: words[0])).map { .path(FilePath($0)) }
     arguments = Array(words.dropFirst())
   }
 
   /// A line for `sh -c`.
   init(shell line: String, role: String) {
     description = "the \(role) \(line)"
+    self.line = line
     executable = .path("/bin/sh")
     arguments = ["-c", line]
   }
@@ -42,21 +47,31 @@ struct Command: Sendable {
     if !Command.hasTerminal { options.processGroupID = 0 }
     options.teardownSequence = [.gracefulShutDown(toProcessGroup: !Command.hasTerminal, allowedDurationToNextStep: .seconds(2))]
     let status: TerminationStatus
+    guard let executable else { throw notFound }
     do {
-      status = try await run(options, input: input, output: output)
+      status = try await run(executable, options, input: input, output: output)
     } catch let error as SubprocessError where error.code == .executableNotFound {
-      throw Failure(.input, "\(description) was not found", hint: "check its name and PATH")
+      throw notFound
     } catch {
+      if !Task.isCancelled, let problem = ScriptHead.problem(of: line) { throw Failure(.input, "cannot start \(description): \(problem)") }
       throw Task.isCancelled ? .interrupted : Failure(.input, "cannot start \(description): \(error)")
     }
     switch status {
     case .exited(0): return nil
-    case .exited(let code): return "exited with status \(code)"
+    case .exited(let code):
+      return "exited with status \(code)" + (ScriptHead.problem(of: line, exitStatus: code).map { ": \($0)" } ?? "")
     case .signaled(let signal): return "was ended by signal \(signal)"
     }
   }
 
-  private func run(_ options: PlatformOptions, input: Descriptor?, output: Descriptor?) async throws -> TerminationStatus {
+  private var notFound: Failure {
+    if let problem = ScriptHead.problem(of: line) { return Failure(.input, "cannot start \(description): \(problem)") }
+    return Failure(.input, "\(description) was not found", hint: "check its name and PATH")
+  }
+
+  private func run(_ executable: Executable, _ options: PlatformOptions, input: Descriptor?, output: Descriptor?) async throws
+    -> TerminationStatus
+  {
     // Without a descriptor of its own a child gets ours: a command may ask a question, a guard may print.
     let source: FileDescriptorInput =
       input.map { .fileDescriptor(FileDescriptor(rawValue: $0.raw), closeAfterSpawningProcess: false) } ?? .currentStandardInput

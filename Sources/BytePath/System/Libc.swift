@@ -7,6 +7,15 @@
   @_exported public import Glibc
 #endif
 
+/// The variables of this process, as C has them. Nothing here changes them.
+var processEnvironment: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?> {
+  #if canImport(Darwin)
+    _NSGetEnviron().pointee
+  #else
+    environ
+  #endif
+}
+
 /// Asks for a pipe of `bytes` bytes, so that a writer and its reader change places less often. Best effort: an unprivileged user may have
 /// used up the pipe memory that is allowed, and then the pipe stays as it is.
 func enlargePipe(_ descriptor: CInt, to bytes: CInt) {

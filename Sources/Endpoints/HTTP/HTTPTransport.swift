@@ -41,6 +41,8 @@ final class HTTPTransport: Sendable {
     // Retrying is `Retry`'s business; the pool would hide a refused connection for the whole connect time-out.
     configuration.connectionPool.retryConnectionEstablishment = false
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
+    // The zone is for the connection alone: neither the server nor its certificate knows it.
+    if let zone = base.zone { configuration.dnsOverride["[\(base.host)]"] = "\(base.host)%\(zone)" }
     plainProxy = try HTTPTransport.useProxy(for: base, &configuration)
     if base.isSecure, settings.isInsecure { context.warn("the certificate of \(base.host) is not verified (--insecure)") }
     // Also without TLS, as a redirect may lead to a server with it.

@@ -47,7 +47,7 @@ extension Netrc {
   /// Words, in quotes where they have blanks, as curl reads them. What is not known is passed over, as this file is for many programs.
   init(parsing text: String) {
     var entries: [Entry] = []
-    var rest = text.replacing("\r\n", with: "\n")[...]
+    var rest = text.withoutByteOrderMark.replacing("\r\n", with: "\n")[...]
     while let word = Netrc.word(&rest) {
       switch word {
       case "machine": entries.append(Entry(machine: Netrc.word(&rest) ?? ""))

@@ -121,7 +121,9 @@ extension Plugin {
     case .exited(75): failure = Failure(.server, "\(name) asks to try again later (exit status 75)")
     case .exited(77): failure = Failure(.auth, "\(name) has no permission (exit status 77)")
     case .exited(73): failure = Failure(.rejected, "\(name) refuses it (exit status 73)")
-    case .exited(let code): failure = Failure(.server, "\(name) failed (exit status \(code))")
+    case .exited(let code):
+      failure = Failure(
+        .server, "\(name) failed (exit status \(code))", hint: ScriptHead.problem(of: program.path, exitStatus: code))
     case .signaled(let signal): failure = Failure(.server, "\(name) was ended by signal \(signal)")
     }
     if case .exited(let code) = end.status { failure.isRetryable = RetryTable.mayPass(exitStatus: code) }

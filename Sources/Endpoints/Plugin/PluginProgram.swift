@@ -13,7 +13,7 @@ public struct PluginProgram: Sendable, Equatable {
   public init?(named name: String) {
     guard PluginProgram.isName(name) else { return nil }
     let candidates = PluginProgram.folders.lazy.map { "\($0)/\(PluginProgram.prefix)\(name)" }
-    guard let path = candidates.first(where: PluginProgram.isExecutable) else { return nil }
+    guard let path = candidates.first(where: ProgramSearch.isProgram) else { return nil }
     self.name = name
     self.path = path
   }
@@ -42,10 +42,5 @@ public struct PluginProgram: Sendable, Equatable {
   private static var folders: [String] {
     let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
     return path.split(separator: ":", omittingEmptySubsequences: false).map { $0.isEmpty ? "." : String($0) }
-  }
-
-  private static func isExecutable(_ path: String) -> Bool {
-    var status = stat()
-    return stat(path, &status) == 0 && status.isRegularFile && access(path, X_OK) == 0
   }
 }

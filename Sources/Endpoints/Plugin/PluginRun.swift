@@ -83,7 +83,9 @@ struct PluginRun: Sendable {
     } catch {
       throw Task.isCancelled
         ? .interrupted
-        : Failure(.config, "cannot start the plugin \(program.path): \(error)", hint: "does its first line name its interpreter?")
+        : Failure(
+          .config, "cannot start the plugin \(program.path): \(ScriptHead.problem(of: program.path) ?? "\(error)")",
+          hint: "does its first line name its interpreter?")
     }
   }
 

@@ -10,7 +10,7 @@ struct AWSFile: Sendable, Equatable {
   init(_ text: String) {
     var section: String?
     var parent: String?
-    for line in text.split(whereSeparator: \.isNewline) {
+    for line in text.withoutByteOrderMark.split(whereSeparator: \.isNewline) {
       let isIndented = line.first?.isWhitespace == true
       let content = trimmed(line)
       if content.isEmpty || content.hasPrefix("#") || content.hasPrefix(";") { continue }

@@ -27,19 +27,24 @@ struct ConfigFile {
 
   private init(path: String, _ messages: Messages) throws(Failure) {
     let bytes: [UInt8]
+    let status: stat
     do throws(SystemError) {
       let file = try Descriptor.open(path, O_RDONLY)
-      if try file.status().st_mode & 0o022 != 0 { messages.warning("others can change \(path); chmod 600 \(path)") }
+      status = try file.status()
+      if status.st_mode & 0o022 != 0 { messages.warning("others can change \(path); chmod 600 \(path)") }
       bytes = try file.contents(limit: ConfigFile.sizeLimit)
     } catch {
       throw Failure(.config, "cannot read the config file \(path): \(error.words)")
     }
     guard let text = String(validating: bytes, as: UTF8.self) else { throw Failure(.config, "the config file \(path) is not UTF-8") }
     do throws(Failure) {
-      self.init(path: path, remotes: try ConfigFile.remotes(of: try YAML.parse(text)))
+      self.init(path: path, remotes: try ConfigFile.remotes(of: try YAML.parse(text.withoutByteOrderMark)))
     } catch {
       throw Failure(.config, "the config file \(path) is not valid: \(error.message)", hint: error.hint)
     }
+    try ConfigOwner(status.st_uid).check(path, naming: remotes, messages)
+    let hasSecret = remotes.values.contains { $0[RemoteKey.token.rawValue] != nil || $0[RemoteKey.password.rawValue] != nil }
+    if hasSecret, status.st_mode & 0o044 != 0 { messages.warning("others can read the secret in \(path); chmod 600 \(path)") }
   }
 
   private static func remotes(of root: YAML.Node) throws(Failure) -> [String: [String: String]] {
