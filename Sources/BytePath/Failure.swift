@@ -14,6 +14,9 @@ public struct Failure: Error, Sendable, Equatable {
   public var isRetryable: Bool
   /// True if the server may have taken the object although no answer came.
   public var isOutcomeUnknown = false
+  /// True if the destination was asked and has something else than what was sent, or nothing: only sending it again may help. A question that
+  /// has no answer is asked again instead.
+  public var isMismatch = false
   /// How long the server asks to wait before the next attempt.
   public var retryAfter: Duration?
   /// The HTTP status of the answer, if there was one.
@@ -31,6 +34,13 @@ public struct Failure: Error, Sendable, Equatable {
     self.message = message
     self.hint = hint
     isRetryable = retryable
+  }
+
+  /// What was sent is not what is there.
+  public static func mismatch(_ message: String) -> Failure {
+    var failure = Failure(.server, message, retryable: true)
+    failure.isMismatch = true
+    return failure
   }
 
   /// The run was ended by a signal or by the failure of another part of it.

@@ -93,7 +93,7 @@ public protocol Endpoint: Sendable {
   /// Asks whether the object at `path` is the payload.
   ///
   /// - Returns: what was compared.
-  /// - Throws: a failure of kind `server` if it is not, or whatever the asking fails with.
+  /// - Throws: `Failure.mismatch` if it is not, or whatever the asking fails with.
   func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification
 
   /// Lets go of connections.

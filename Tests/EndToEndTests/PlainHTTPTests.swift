@@ -195,7 +195,8 @@ struct PlainHTTPTests {
   func retries() async throws {
     let server = try await box.loopback("--on", "/plain", "--status", "503", "--times", "2")
     let result = try await box.sluice("--no-preflight", server.plain("/x"), input: bytes).success()
-    #expect(result["attempts"].int == 3)
+    // The question whether it is there meets the second one.
+    #expect(result["attempts"].int == 2)
     let closed = try box.scripted { _ in }
     closed.stop()
     let run = try await box.sluice("--retries", "0", "http://\(closed.authority)/x", input: bytes)

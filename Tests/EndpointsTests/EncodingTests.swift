@@ -62,16 +62,16 @@ struct EncodingTests {
     #expect(JSONValue(parsing: Array(text.utf8))?.text == #"{"b":-0e+2,"a":12345678901234567890123,"":{}}"#)
     #expect(
       JSONValue(parsing: Array(#" [ 1.50, "x \" y\u007f\ud83d\ude00\ud83d\/" ] "#.utf8))?.text == "[1.50,\"x \\\" y\\u007f😀\u{fffd}/\"]")
-    let numbers = JSONValue(parsing: Array("[200, 2e2, 200.0, 200.5, 1e400, 9223372036854775807, 9223372036854775808, -0]".utf8))?.array
+    let numbers = JSONValue(parsing: Array("[200, 2e2, 200.0, 200.5, 1.5e-3, 9223372036854775807, 9223372036854775808, -0]".utf8))?.array
     #expect(numbers?.map(\.integer) == [200, 200, 200, nil, nil, .max, nil, 0])
-    #expect(numbers?.map(\.number)[4] == .some(nil))
+    #expect(numbers?[4].number == 0.0015)
   }
 
   @Test(
     "what is nearly JSON is none",
     arguments: [
       "", " ", "{\"a\":1,}", "[1,]", "[,1]", "{,}", "{\"a\"}", "{a:1}", "{'a':1}", "01", "+1", "1.", ".5", "1e", "-", "0x1", "NaN",
-      "Infinity",
+      "Infinity", "1e400",
       "tru", "nul", "\"a", "\"a\nb\"", "\"a\tb\"", "\"\u{0}\"", "\"\\x\"", "\"\\u12g4\"", "\"\\u+123\"", "[1] x", "[1]\u{0}", "/**/1",
       "1//",
       "\u{feff}\u{feff}1", "{\"a\":1 \"b\":2}", "\u{c}1", "\u{a0}1",

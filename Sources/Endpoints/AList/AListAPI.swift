@@ -221,6 +221,8 @@ final class AListAPI: Sendable {
     body.add("overwrite", overwriting)
     var request = HTTPRequest(method: .post, url: url("/api/fs/rename"))
     request.setJSON(body.text)
+    // It gives an object its name, and some drives copy.
+    request.isUpload = true
     return try await reply(to: request)
   }
 
@@ -260,17 +262,17 @@ final class AListAPI: Sendable {
   func compare(_ path: String, with payload: Payload) async throws(Failure) -> Verification {
     try await refresh(AList.parent(of: path))
     guard let entry = try await entry(path), !entry.isFolder else {
-      throw Failure(.server, "\(path) is not there after the upload", retryable: true)
+      throw .mismatch("\(path) is not there after the upload")
     }
     guard entry.size == payload.length else {
-      throw Failure(.server, "\(path) has \(entry.size) bytes on the server instead of \(payload.length)", retryable: true)
+      throw .mismatch("\(path) has \(entry.size) bytes on the server instead of \(payload.length)")
     }
     var verification = Verification.size
     for algorithm in HashAlgorithm.allCases {
       guard let theirs = entry.hashes[algorithm] else { continue }
       let ours = try await payload.digest(algorithm)
       guard theirs.lowercased() == ours else {
-        throw Failure(.server, "\(path) has the \(algorithm.rawValue) \(theirs) on the server instead of \(ours)", retryable: true)
+        throw .mismatch("\(path) has the \(algorithm.rawValue) \(theirs) on the server instead of \(ours)")
       }
       verification = .sizeAndHash
     }

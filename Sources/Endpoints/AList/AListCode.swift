@@ -19,7 +19,9 @@ enum AListCode {
   /// - Throws: the failure that a reply other than success stands for.
   static func check(_ reply: AListReply, _ path: String) throws(Failure) {
     guard reply.code != 200 else { return }
-    throw reply.answer.withEvidence(failure(reply, path))
+    var failure = failure(reply, path)
+    if failure.isRetryable, reply.code >= 500 { failure.isOutcomeUnknown = reply.answer.mayHaveStored }
+    throw reply.answer.withEvidence(failure)
   }
 
   /// As `check`, for `PUT /api/fs/put`. With `mayRetryExisting`, an object that appeared since the look for it is looked at again.

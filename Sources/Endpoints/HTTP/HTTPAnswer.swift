@@ -13,6 +13,11 @@ struct HTTPAnswer: Sendable {
   var isAfterWholeBody: Bool
   /// The address that answered, after redirects.
   var url: String
+  /// Whether the request had an object with it, or gave one its name.
+  var isOfUpload = false
+
+  /// Whether the server may have stored the object whatever it says: it had all of it, and a server before it may have given up.
+  var mayHaveStored: Bool { isOfUpload && isAfterWholeBody }
 
   /// Bytes of its body, as its head announces them; nil if it does not.
   var expectedLength: Int? { headers["content-length"].flatMap { Int($0) } }
@@ -73,6 +78,8 @@ struct HTTPAnswer: Sendable {
     var failure = failure
     failure.httpStatus = status
     failure.response = report
+    // Those that do not pass say that the server will never do it.
+    if status >= 500, RetryTable.mayPass(status: status), mayHaveStored { failure.isOutcomeUnknown = true }
     return failure
   }
 

@@ -9,8 +9,7 @@ import NIOSSL
 enum HTTPErrorText {
   static func failure(_ error: any Error, _ server: String, _ state: ExchangeState) -> Failure {
     var failure = failure(error, server)
-    // Once all had gone, the server may have stored the object and only the answer was lost.
-    if failure.kind == .unreachable { failure.isOutcomeUnknown = state.phase == .answering }
+    if [.unreachable, .protocol].contains(failure.kind) { failure.isOutcomeUnknown = state.isOutcomeUnknown }
     return failure
   }
 

@@ -15,7 +15,15 @@ final class ExchangeState: Sendable {
     var lastMove = ContinuousClock.now
   }
 
+  private let isUpload: Bool
   private let state = Mutex(State())
+
+  init(isUpload: Bool) {
+    self.isUpload = isUpload
+  }
+
+  /// Once all of an object had gone, the server may have stored it, and only the answer was lost.
+  var isOutcomeUnknown: Bool { isUpload && phase == .answering }
 
   var phase: Phase { state.withLock { $0.phase } }
   /// When something last moved; in `answering`, when the connection had taken the last byte.
@@ -78,7 +86,9 @@ final class AnswerCollector: HTTPClientResponseDelegate {
 
   func didReceiveHead(task: HTTPClient.Task<Void>, _ head: HTTPResponseHead) -> EventLoopFuture<Void> {
     let isEnough = state.withLock { state in
-      var answer = HTTPAnswer(status: Int(head.status.code), headers: [:], body: [], isAfterWholeBody: false, url: request.url)
+      var answer = HTTPAnswer(
+        status: Int(head.status.code), headers: [:], body: [], isAfterWholeBody: exchange.phase == .answering, url: request.url,
+        isOfUpload: request.isUpload)
       for (name, value) in head.headers.reversed() { answer.headers[name.lowercased()] = value }
       let challenges = head.headers["www-authenticate"]
       if !challenges.isEmpty { answer.headers["www-authenticate"] = challenges.joined(separator: ", ") }

@@ -141,7 +141,7 @@ final class HTTPTransport: Sendable {
   }
 
   private func sendOnce(_ request: HTTPRequest) async throws(Failure) -> HTTPAnswer {
-    let state = ExchangeState()
+    let state = ExchangeState(isUpload: request.isUpload)
     if request.body.length == 0 { state.sentAll() }
     let answer: Result<HTTPAnswer, Failure> = await withTaskGroup(of: Result<HTTPAnswer, Failure>?.self) { group in
       group.addTask { await self.exchange(request, state) }
@@ -186,7 +186,7 @@ final class HTTPTransport: Sendable {
 
   private func timeout(_ what: String, _ state: ExchangeState) -> Failure {
     var failure = Failure(.timeout, "\(origin) \(what)", fault: .timedOut)
-    failure.isOutcomeUnknown = state.phase == .answering
+    failure.isOutcomeUnknown = state.isOutcomeUnknown
     return failure
   }
 

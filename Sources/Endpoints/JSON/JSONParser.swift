@@ -141,7 +141,7 @@ struct JSONParser {
     return unit
   }
 
-  /// `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`
+  /// `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`, and not beyond what a `Double` reaches: many readers take no such number (6).
   private mutating func number() -> JSONValue? {
     let start = place
     _ = passes("-")
@@ -151,7 +151,8 @@ struct JSONParser {
       _ = passes("+") || passes("-")
       guard passesDigits() else { return nil }
     }
-    return .number(String(decoding: bytes[start..<place], as: UTF8.self))
+    let text = String(decoding: bytes[start..<place], as: UTF8.self)
+    return Double(text)?.isFinite == true ? .number(text) : nil
   }
 
   private mutating func passesDigits() -> Bool {

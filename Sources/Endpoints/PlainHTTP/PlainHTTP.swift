@@ -56,14 +56,13 @@ public struct PlainHTTP: BuiltInEndpoint {
 
   public func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification {
     let answer = try await head(path)
-    if answer.status == 404 { throw answer.withEvidence(Failure(.server, "\(path) is not there after the upload", retryable: true)) }
+    if answer.status == 404 { throw answer.withEvidence(.mismatch("\(path) is not there after the upload")) }
     if let failure = answer.statusFailure(base.origin) { throw failure }
     guard let size = answer.headers["content-length"].flatMap({ Int64($0) }) else {
       throw answer.withEvidence(Failure(.protocol, "\(base.origin) does not say how long \(path) is, so --verify can't tell"))
     }
     guard size == payload.length else {
-      throw answer.withEvidence(
-        Failure(.server, "\(path) has \(size) bytes on the server instead of \(payload.length)", retryable: true))
+      throw answer.withEvidence(.mismatch("\(path) has \(size) bytes on the server instead of \(payload.length)"))
     }
     return .size
   }

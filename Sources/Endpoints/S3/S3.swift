@@ -126,18 +126,17 @@ public struct S3: BuiltInEndpoint {
   public func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification {
     let object = try S3Object(path)
     let answer = try await api.look(at: object)
-    if answer.status == 404 { throw answer.withEvidence(Failure(.server, "\(path) is not there after the upload", retryable: true)) }
+    if answer.status == 404 { throw answer.withEvidence(.mismatch("\(path) is not there after the upload")) }
     if let failure = answer.s3Failure(api.origin, "look at \(path)") { throw failure }
     guard let size = answer.headers["content-length"].flatMap({ Int64($0) }) else {
       throw answer.withEvidence(Failure(.protocol, "\(api.origin) does not say how long \(path) is, so --verify can't tell"))
     }
     guard size == payload.length else {
-      throw answer.withEvidence(
-        Failure(.server, "\(path) has \(size) bytes on the server instead of \(payload.length)", retryable: true))
+      throw answer.withEvidence(.mismatch("\(path) has \(size) bytes on the server instead of \(payload.length)"))
     }
     guard let isSame = try await isSame(answer, object, payload) else { return .size }
     guard isSame else {
-      throw answer.withEvidence(Failure(.server, "\(path) has other bytes on the server than were sent", retryable: true))
+      throw answer.withEvidence(.mismatch("\(path) has other bytes on the server than were sent"))
     }
     return .sizeAndHash
   }

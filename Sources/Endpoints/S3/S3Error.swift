@@ -57,6 +57,7 @@ struct S3Error: Sendable {
     failure.retryAfter = answer.retryAfter
     failure.httpStatus = answer.status
     failure.response = report
+    failure.isOutcomeUnknown = failure.isRetryable && answer.status >= 500 && answer.mayHaveStored
     return failure
   }
 

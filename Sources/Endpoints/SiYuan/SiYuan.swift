@@ -97,7 +97,7 @@ public struct SiYuan: BuiltInEndpoint {
 
   /// Compares size and hash. A wrong size is noticed, where the kernel tells it, before it has to read the file.
   public func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification {
-    let missing = Failure(.server, "\(path) is not there after the upload", retryable: true)
+    let missing = Failure.mismatch("\(path) is not there after the upload")
     let sha256 = try await payload.digest(.sha256)
     if path.hasPrefix("data/assets/"), case .file = try await api.entry(path) {
       if let size = try await api.assetSize(path), size != payload.length { throw difference(path, size, payload) }
@@ -120,7 +120,7 @@ public struct SiYuan: BuiltInEndpoint {
       } else {
         "\(size) bytes on the server instead of \(payload.length)"
       }
-    return Failure(.server, "\(path) has \(what)", retryable: true)
+    return .mismatch("\(path) has \(what)")
   }
 
   /// The kernel counts nanoseconds in 64 bits, and makes another time of what is longer: 1915 of 2500.

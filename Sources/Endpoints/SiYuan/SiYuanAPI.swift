@@ -191,7 +191,10 @@ final class SiYuanAPI: Sendable {
     guard let code else { return answer.withEvidence(Failure(.rejected, "SiYuan refuses \(words)")) }
     switch RetryTable.verdict(of: code, message, in: RetryTable.siYuan) {
     case .mayPass where code == 400: return answer.withEvidence(Failure(.server, "the upload of \(words) arrived cut", retryable: true))
-    case .mayPass: return answer.withEvidence(Failure(.server, "SiYuan failed with \(words)", retryable: true))
+    case .mayPass:
+      var failure = Failure(.server, "SiYuan failed with \(words)", retryable: true)
+      failure.isOutcomeUnknown = answer.mayHaveStored
+      return answer.withEvidence(failure)
     case .refusal: return answer.withEvidence(Failure(.rejected, "SiYuan refuses \(words)"))
     }
   }

@@ -55,7 +55,7 @@ public struct WebDAV: BuiltInEndpoint {
     let found = try await api.checkSize(of: path, path, payload)
     guard let sha1 = found.sha1 else { return .size }
     guard try await payload.digest(.sha1) == sha1 else {
-      throw Failure(.server, "\(path) has another SHA-1 on \(http.base.origin)", retryable: true)
+      throw .mismatch("\(path) has another SHA-1 on \(http.base.origin)")
     }
     return .sizeAndHash
   }

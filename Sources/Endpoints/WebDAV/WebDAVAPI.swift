@@ -90,7 +90,7 @@ final class WebDAVAPI: Sendable {
   @discardableResult
   func checkSize(of place: String, _ name: String, _ payload: Payload) async throws(Failure) -> WebDAVResource {
     guard let found = try await find(place) else {
-      throw Failure(.server, "\(name) is not there after the upload", retryable: true)
+      throw .mismatch("\(name) is not there after the upload")
     }
     guard let size = found.size else {
       throw Failure(.protocol, "\(server) does not say how long \(name) is")
@@ -102,7 +102,7 @@ final class WebDAVAPI: Sendable {
         hint: "with AList use alist+http, whose API takes empty objects")
     }
     guard size == payload.length else {
-      throw Failure(.server, "\(name) has \(size) bytes on \(server) instead of \(payload.length)", retryable: true)
+      throw .mismatch("\(name) has \(size) bytes on \(server) instead of \(payload.length)")
     }
     return found
   }

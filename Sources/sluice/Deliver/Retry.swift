@@ -26,6 +26,10 @@ struct RetryPolicy: Sendable {
 }
 
 /// Sends a payload to one destination as often as that may help.
+///
+/// An attempt may end without a word of what became of the object: its answer is lost, or came from a proxy that gave up first. Then the
+/// destination is asked before anything is sent again. A question that fails is asked again by itself, as far as the tries reach; it is no
+/// reason to send the object once more.
 struct Retry: Sendable {
   let target: Target
   let policy: RetryPolicy
@@ -38,36 +42,121 @@ struct Retry: Sendable {
     var uploadTime: Duration
   }
 
-  /// - Returns: what came of it and how many tries were made.
+  /// What is known while a put goes on.
+  private struct Course {
+    let start = ContinuousClock.now
+    /// Attempts and questions.
+    var tries = 0
+    /// Why the object may be there although no attempt has succeeded.
+    var doubt: Failure?
+    /// Whether there ever was a doubt.
+    var mayHaveStored = false
+    /// What was found there instead of the object, after an attempt that had succeeded.
+    var mismatch: Failure?
+    /// Whether an attempt has succeeded, and only the question about it failed.
+    var isStored = false
+  }
+
+  /// - Returns: what came of it and how often the object was sent.
   func put(_ upload: Upload) async -> (result: Result<Success, Failure>, attempts: Int) {
     var upload = upload
-    var attempt = 0
-    let first = ContinuousClock.now
+    upload.attempt = 0
+    var course = Course()
     while true {
-      attempt += 1
-      upload.attempt = attempt
-      let start = ContinuousClock.now
+      course.tries += 1
+      let failure: Failure
       do throws(Failure) {
-        let receipt = try await target.endpoint.put(upload)
-        let time = start.duration(to: .now)
-        let verification = verifies ? try await target.endpoint.verify(target.path, against: upload.payload) : nil
-        return (.success(Success(receipt: receipt, verification: verification, uploadTime: time)), attempt)
+        return (.success(try await attempt(&upload, &course)), upload.attempt)
       } catch {
-        if Task.isCancelled { return (.failure(.interrupted), attempt) }
-        guard let wait = policy.wait(after: attempt, error, since: first) else { return (.failure(error), attempt) }
-        messages.note("\(target.text): try \(attempt) of \(policy.limit + 1) failed: \(error.message); the next one in \(wait.rounded)")
-        do { try await Task.sleep(for: wait) } catch { return (.failure(.interrupted), attempt) }
-        if error.isOutcomeUnknown, let success = await found(upload, since: start) { return (.success(success), attempt) }
+        failure = error
       }
+      if Task.isCancelled { return (.failure(.interrupted), upload.attempt) }
+      if failure.isOutcomeUnknown { (course.doubt, course.mayHaveStored) = (failure, true) }
+      guard !course.isStored, let wait = policy.wait(after: course.tries, failure, since: course.start) else {
+        if failure.isOutcomeUnknown, let success = try? await found(upload, since: course.start) {
+          return (.success(success), upload.attempt)
+        }
+        return (.failure(failure), upload.attempt)
+      }
+      messages.note(
+        "\(target.text): try \(course.tries) of \(policy.limit + 1) failed: \(failure.message); the next one in \(wait.rounded)")
+      do { try await Task.sleep(for: wait) } catch { return (.failure(.interrupted), upload.attempt) }
     }
   }
 
-  /// Asks whether the object arrived although the answer was lost. The size alone says so only where nothing can have been there before.
-  private func found(_ upload: Upload, since start: ContinuousClock.Instant) async -> Success? {
-    guard let verification = try? await target.endpoint.verify(target.path, against: upload.payload) else { return nil }
+  /// Sends the object, unless it is there already.
+  private func attempt(_ upload: inout Upload, _ course: inout Course) async throws(Failure) -> Success {
+    if course.doubt != nil, let success = try await found(upload, since: course.start) { return success }
+    course.doubt = nil
+    upload.attempt += 1
+    let start = ContinuousClock.now
+    let receipt: Receipt
+    do throws(Failure) { receipt = try await target.endpoint.put(upload) } catch {
+      throw upload.attributes.existing == .refuse && error.kind == .exists ? explained(error, course) : error
+    }
+    var success = Success(receipt: receipt, uploadTime: start.duration(to: .now))
+    if verifies { success.verification = try await verification(of: upload, &course) }
+    return success
+  }
+
+  /// What is in the way may be of an attempt of this run.
+  private func explained(_ exists: Failure, _ course: Course) -> Failure {
+    if var mismatch = course.mismatch {
+      mismatch.isRetryable = false
+      return mismatch
+    }
+    var exists = exists
+    if course.mayHaveStored { exists.hint = "an attempt of this run may have put it there; look at it before you replace it" }
+    return exists
+  }
+
+  /// Asks whether the object is there after an attempt that said no word of it.
+  ///
+  /// - Returns: nil if it is not, or if that can't be told.
+  /// - Throws: what the question fails with, if it may be answered later.
+  private func found(_ upload: Upload, since start: ContinuousClock.Instant) async throws(Failure) -> Success? {
+    let verification: Verification
+    do throws(Failure) { verification = try await target.endpoint.verify(target.path, against: upload.payload) } catch {
+      guard error.isRetryable, !error.isMismatch else { return nil }
+      throw error
+    }
+    // The size alone says so only where nothing can have been there before.
     guard verification == .sizeAndHash || upload.attributes.existing == .refuse else { return nil }
     messages.note("\(target.text): the object is there; only the answer was lost")
+    await tidy(upload)
     return Success(receipt: Receipt(), verification: verification, uploadTime: start.duration(to: .now))
+  }
+
+  /// What the attempt noted for the next one is of no use to anybody any more.
+  private func tidy(_ upload: Upload) async {
+    guard upload.checkpoint.text != nil else { return }
+    let failure = await cleaningUp { () throws(Failure) in try await target.endpoint.abandon(upload) }
+    if let failure { messages.detail("\(target.text): nothing could be tidied up: \(failure.message)") }
+  }
+
+  /// Asks what is there after an attempt that succeeded, and asks again if the question fails.
+  ///
+  /// - Throws: `Failure.mismatch`, or what the question failed with in the end.
+  private func verification(of upload: Upload, _ course: inout Course) async throws(Failure) -> Verification {
+    while true {
+      do throws(Failure) {
+        return try await target.endpoint.verify(target.path, against: upload.payload)
+      } catch {
+        guard !error.isMismatch else {
+          course.mismatch = error
+          throw error
+        }
+        guard !Task.isCancelled, let wait = policy.wait(after: course.tries, error, since: course.start) else {
+          course.isStored = true
+          var failure = error
+          failure.message = "the upload succeeded, but what is there could not be verified: \(error.message)"
+          throw failure
+        }
+        course.tries += 1
+        messages.note("\(target.text): cannot verify the upload yet: \(error.message); asking again in \(wait.rounded)")
+        do { try await Task.sleep(for: wait) } catch { throw .interrupted }
+      }
+    }
   }
 }
 

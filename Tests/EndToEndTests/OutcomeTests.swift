@@ -1,0 +1,117 @@
+import Foundation
+import Support
+import Synchronization
+import Testing
+
+/// What is said of an upload whose answer does not tell what became of it.
+@Suite(.sandboxed)
+struct OutcomeTests {
+  enum Kind: String, CaseIterable, Sendable { case plain, dav, alist, siyuan }
+
+  private let box = Sandbox.here
+  private let bytes = Array("some object\n".utf8)
+
+  private func destination(_ kind: Kind, _ authority: String) -> String {
+    switch kind {
+    case .plain: "http://\(authority)/plain/x"
+    case .dav: "dav+http://admin:\(Loopback.password)@\(authority)/dav/x"
+    case .alist: "alist+http://\(authority)/x"
+    case .siyuan: "siyuan+http://\(authority)/data/x"
+    }
+  }
+
+  /// Whether it stores the object under its name: the probe whether AList renames has a name of its own.
+  private static func publishes(_ request: ScriptedServer.Request, _ answer: [UInt8]) -> Bool {
+    switch request.target {
+    case "/api/file/putFile": true
+    case "/api/fs/rename": String(decoding: answer, as: UTF8.self).contains(#""code":200"#)
+    default: request.method == "MOVE" || (request.method == "PUT" && request.target == "/plain/x")
+    }
+  }
+
+  private func stored(_ kind: Kind, _ server: Loopback) throws -> [UInt8] {
+    switch kind {
+    case .plain: try contents(server.plainFile("/x"))
+    case .dav, .alist: try contents(server.alistFile("/x"))
+    case .siyuan: try contents(server.siyuanFile("/data/x"))
+    }
+  }
+
+  @Test(
+    "a proxy that gives up after the object was stored is no reason to call it somebody else's, nor to send it again",
+    arguments: Kind.allCases,
+    ["504 Gateway Timeout", "500 Internal Server Error"])
+  func lateFailure(kind: Kind, status: String) async throws {
+    let server = try await box.loopback("--permission", "65535")
+    let isFirst = Mutex(true)
+    let relay = try box.relay(to: server.port) { _, request, whole in
+      guard OutcomeTests.publishes(request, whole), isFirst.withLock({ $0 }) else { return whole }
+      isFirst.withLock { $0 = false }
+      return answer(status)
+    }
+    let run = try await box.sluice("--no-clobber", "--retries", "3", destination(kind, relay.authority), input: bytes)
+    try run.success()
+    #expect(try stored(kind, server) == bytes)
+    #expect(run.errorText.contains("the object is there"), "\(run.summary)")
+    #expect(box.spoolNames.isEmpty)
+  }
+
+  @Test("without tries left it is looked too", arguments: [Kind.plain, .siyuan])
+  func lateFailureAtTheEnd(kind: Kind) async throws {
+    let server = try await box.loopback("--permission", "65535")
+    let relay = try box.relay(to: server.port) { _, request, whole in
+      OutcomeTests.publishes(request, whole) ? answer("504 Gateway Timeout") : whole
+    }
+    let run = try await box.sluice("--no-clobber", "--retries", "0", destination(kind, relay.authority), input: bytes)
+    try run.success()
+    #expect(try stored(kind, server) == bytes)
+  }
+
+  @Test("a 503 to the question of --verify is asked again, and the object is sent once", arguments: Kind.allCases, [true, false])
+  func questionFails(kind: Kind, noClobber: Bool) async throws {
+    let server = try await box.loopback("--permission", "65535")
+    let isStored = Mutex(false)
+    let failed = Mutex(0)
+    let relay = try box.relay(to: server.port) { _, request, whole in
+      if OutcomeTests.publishes(request, whole) {
+        isStored.withLock { $0 = true }
+        return whole
+      }
+      // The first questions after the object got its name; the old one of AList is removed meanwhile.
+      guard isStored.withLock({ $0 }), failed.withLock({ $0 }) < 2, request.target != "/api/fs/remove" else { return whole }
+      failed.withLock { $0 += 1 }
+      return answer("503 Service Unavailable")
+    }
+    let options = (noClobber ? ["--no-clobber"] : []) + ["--verify", "--retries", "4", destination(kind, relay.authority)]
+    let run = try await box.start(box.client(options, input: .bytes(bytes))).finish()
+    let result = try run.success()
+    #expect(failed.withLock { $0 } == 2)
+    #expect(result["attempts"].int == 1, "\(run.summary)")
+    #expect(result["verified"].text != nil)
+    #expect(try stored(kind, server) == bytes)
+  }
+
+  @Test("a question that nobody answers is told of as that, and the object is not sent again")
+  func questionUnanswered() async throws {
+    let server = try await box.loopback("--permission", "65535")
+    let relay = try box.relay(to: server.port) { number, request, whole in
+      request.method == "HEAD" && number > 1 ? answer("503 Busy") : whole
+    }
+    let run = try await box.sluice("--verify", "--retries", "1", destination(.plain, relay.authority), input: bytes)
+    let result = try run.failure(69, "server")
+    #expect(result["attempts"].int == 1)
+    #expect(run.errorText.contains("the upload succeeded, but what is there could not be verified"), "\(run.summary)")
+    #expect(try stored(.plain, server) == bytes)
+  }
+
+  @Test("an object of another size that is there after the upload is named as that, not as somebody else's")
+  func mismatch() async throws {
+    let server = try await box.loopback("--permission", "65535")
+    let relay = try box.relay(to: server.port) { number, request, whole in
+      request.method == "HEAD" && number > 2 ? answer("200 OK", ["Content-Length: 5"]) : whole
+    }
+    let run = try await box.sluice("--no-clobber", "--verify", "--retries", "1", destination(.plain, relay.authority), input: bytes)
+    try run.failure(69, "server")
+    #expect(run.errorText.contains("has 5 bytes on the server instead of 12"), "\(run.summary)")
+  }
+}

@@ -1,0 +1,68 @@
+import Foundation
+import Synchronization
+
+extension Sandbox {
+  /// A server that hands each request on to another one on loopback, and its answer back as a test changes it.
+  ///
+  /// - Parameter change: is given what was asked and the whole answer, head and body; the answer that it returns ends the connection, and an
+  ///   empty one resets it. Its first argument counts the requests of the same method, from 1 on.
+  public func relay(
+    to port: Int, change: @escaping @Sendable (_ number: Int, ScriptedServer.Request, [UInt8]) -> [UInt8]
+  ) throws -> ScriptedServer {
+    let counts = Counts()
+    return try scripted { exchange in
+      let request = exchange.request
+      let body = exchange.readBody()
+      var head = "\(request.method) \(request.target) HTTP/1.1\r\nConnection: close\r\n"
+      for (name, value) in request.headers where name.lowercased() != "connection" { head += "\(name): \(value)\r\n" }
+      var answer = connection(to: port, sending: Array("\(head)\r\n".utf8) + body)
+      // So that the client uses no connection that ends.
+      if let line = answer.firstIndex(of: 0x0a) { answer.insert(contentsOf: Array("Connection: close\r\n".utf8), at: line + 1) }
+      let changed = change(counts.next(request.method), request, answer)
+      if changed.isEmpty { return exchange.reset() }
+      exchange.send(bytes: changed)
+      exchange.close()
+    }
+  }
+}
+
+/// An answer with another head and no body.
+public func answer(_ status: String, _ headers: [String] = ["Content-Length: 0"]) -> [UInt8] {
+  Array("HTTP/1.1 \(([status, "Connection: close"] + headers).joined(separator: "\r\n"))\r\n\r\n".utf8)
+}
+
+private final class Counts: Sendable {
+  private let counts = Mutex<[String: Int]>([:])
+
+  func next(_ what: String) -> Int {
+    counts.withLock { counts in
+      counts[what, default: 0] += 1
+      return counts[what] ?? 0
+    }
+  }
+}
+
+/// Sends bytes to a port on loopback and returns all that comes back. Blocks.
+private func connection(to port: Int, sending bytes: [UInt8]) -> [UInt8] {
+  #if os(Linux)
+    let peer = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+  #else
+    let peer = socket(AF_INET, SOCK_STREAM, 0)
+  #endif
+  defer { close(peer) }
+  var address = sockaddr_in()
+  address.sin_family = sa_family_t(AF_INET)
+  address.sin_port = UInt16(port).bigEndian
+  address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+  let isConnected = withUnsafePointer(to: &address) { pointer in
+    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(peer, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
+  }
+  guard isConnected, writeAll(bytes, to: peer) else { return [] }
+  var answer: [UInt8] = []
+  var buffer = [UInt8](repeating: 0, count: 1 << 16)
+  while true {
+    let count = read(peer, &buffer, buffer.count)
+    guard count > 0 else { return answer }
+    answer += buffer[..<count]
+  }
+}
