@@ -27,6 +27,9 @@ public enum SecretSource: Sendable {
   /// A line for `sh -c` that prints the secret.
   case command(String)
 
+  /// Of the file that holds it, if it is in one.
+  public var path: String? { if case .file(let path) = self { path } else { nil } }
+
   /// Reads the file or runs the command.
   ///
   /// - Throws: `config` if it can't be had. A file that others can read is only warned of.

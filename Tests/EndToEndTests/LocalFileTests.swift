@@ -117,10 +117,10 @@ struct LocalFileTests {
     #expect(names(in: "\(box.path)/tmp/sluice-\(getuid())").isEmpty)
   }
 
-  @Test("what is held beside a file is pushed with --all, and dropped", arguments: ["push", "drop"])
+  @Test("what is held beside a file is pushed by its ID, as it was refused before, and dropped with --all", arguments: ["push", "drop"])
   func heldBesideAll(verb: String) async throws {
-    _ = try await holdBeside()
-    let all = try await box.sluice("held", verb, "--all", environment: besideTarget)
+    let id = try #require(try await holdBeside().result()["held"].text)
+    let all = try await box.sluice("held", verb, verb == "push" ? id : "--all", environment: besideTarget)
     #expect(all.exit == 0, "\(all.summary)")
     #expect(names(in: box.work) == (verb == "push" ? ["out"] : []))
     #expect(names(in: "\(box.path)/tmp/sluice-\(getuid())").isEmpty)
@@ -219,7 +219,7 @@ struct LocalFileTests {
   func unwritable() async throws {
     try makeDirectory("\(box.work)/closed", mode: 0o555)
     let run = try await box.sluice("./closed/out", input: .endless)
-    try run.failure(73, "rejected")
+    try run.failure(77, "auth")
     #expect(run.duration < .seconds(20))
   }
 

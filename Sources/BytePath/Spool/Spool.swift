@@ -131,19 +131,24 @@ public final class Spool: Sendable {
   /// Makes the data the file at `path`, in one step and without a copy.
   ///
   /// - Parameters:
-  ///   - mode: the permission bits of the file.
+  ///   - access: what the file gets of owner, group and rights.
   ///   - replacing: whether a file that is there is replaced; otherwise that is the error `EEXIST`.
-  /// - Throws: `EXDEV` if `path` is on another file system; whatever is thrown, the spool is what it was.
-  public func move(to path: String, mode: mode_t, replacing: Bool) throws(SystemError) {
-    _ = fchmod(data.raw, mode)
-    let folder = directory.descriptor.raw
-    let result = replacing ? renameat(folder, "\(id).data", AT_FDCWD, path) : linkat(folder, "\(id).data", AT_FDCWD, path, 0)
-    guard result == 0 else {
-      let error = SystemError(replacing ? "rename" : "link", errno)
-      _ = fchmod(data.raw, 0o600)
+  /// - Throws: `EXDEV` if `path` is on another file system, `EOPNOTSUPP` if nothing may be replaced and that can't be guaranteed; whatever is
+  ///   thrown, the spool is what it was.
+  public func move(to path: String, access: FileAccess, replacing: Bool) throws(SystemError) {
+    let before = try FileAccess(of: data)
+    do throws(SystemError) {
+      try access.apply(to: data)
+      if replacing {
+        guard renameat(directory.descriptor.raw, "\(id).data", AT_FDCWD, path) == 0 else { throw SystemError("rename", errno) }
+      } else {
+        try renameWithoutReplacing("\(id).data", in: directory.descriptor.raw, to: path)
+      }
+    } catch {
+      try? before.apply(to: data)
       throw error
     }
-    if replacing { moved.store(true, ordering: .relaxed) }
+    moved.store(true, ordering: .relaxed)
   }
 
   /// Removes data and job, the job first: data alone is swept by the next run if this one is killed here.

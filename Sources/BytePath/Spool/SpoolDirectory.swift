@@ -18,6 +18,14 @@ public final class SpoolDirectory: Sendable {
     self.path = path
     isTransient = path.hasSuffix("/\(SpoolDirectory.transientName)")
     descriptor = try SpoolDirectory.opened(path, isTransient: isTransient)
+    do throws(Failure) { try SpoolDirectory.checkOwner(of: descriptor, path) } catch {
+      // On some file systems and servers everything seems to be another user's, also what was made just now.
+      removeIfTransient()
+      throw error
+    }
+  }
+
+  private static func checkOwner(of descriptor: Descriptor, _ path: String) throws(Failure) {
     let status: stat
     do throws(SystemError) { status = try descriptor.status() } catch {
       throw Failure(.spool, "cannot use the spool folder \(path): \(error.words)")
@@ -56,6 +64,13 @@ public final class SpoolDirectory: Sendable {
   }
 
   private static let transientName = ".sluice-\(geteuid())"
+
+  /// Takes away the folder of spools beside the files of `folder`, with what runs left there that died, unless there is something else in it.
+  public static func tidy(beside folder: String) {
+    guard access("\(folder)/\(transientName)", F_OK) == 0, let directory = try? beside(folder) else { return }
+    directory.sweep()
+    directory.removeIfTransient()
+  }
 
   func removeIfTransient() {
     // It stays, of course, if something is in it.

@@ -96,8 +96,8 @@ public final class Descriptor: Sendable {
   ///
   /// - Parameter milliseconds: since 1970.
   public func setModified(_ milliseconds: Int64) throws(SystemError) {
-    let (seconds, rest) = milliseconds.quotientAndRemainder(dividingBy: 1000)
-    let time = timespec(tv_sec: Int(seconds), tv_nsec: Int(rest) * 1_000_000)
+    let rest = (milliseconds % 1000 + 1000) % 1000
+    let time = timespec(tv_sec: Int(wholeSeconds(milliseconds)), tv_nsec: Int(rest) * 1_000_000)
     guard futimens(raw, [time, time]) == 0 else { throw SystemError("futimens", errno) }
   }
 
@@ -136,12 +136,29 @@ extension stat {
   /// True if both are about one file, whatever its name is.
   public func isSameFile(as other: stat) -> Bool { st_dev == other.st_dev && st_ino == other.st_ino }
 
-  /// The time of the last change of the content, in milliseconds since 1970.
+  /// The time of the last change of the content, in milliseconds since 1970; the nearest that there is for one that is out of reach.
   public var modifiedMilliseconds: Int64 {
+    let (milliseconds, isTooFar) = Int64(modification.tv_sec).multipliedReportingOverflow(by: 1000)
+    guard !isTooFar else { return modification.tv_sec < 0 ? .min : .max }
+    let (sum, isOver) = milliseconds.addingReportingOverflow(Int64(modification.tv_nsec) / 1_000_000)
+    return isOver ? .max : sum
+  }
+
+  /// When the content was last changed.
+  var modification: timespec {
     #if canImport(Darwin)
-      Int64(st_mtimespec.tv_sec) * 1000 + Int64(st_mtimespec.tv_nsec) / 1_000_000
+      st_mtimespec
     #else
-      Int64(st_mtim.tv_sec) * 1000 + Int64(st_mtim.tv_nsec) / 1_000_000
+      st_mtim
+    #endif
+  }
+
+  /// When something of the file was last changed: the content, the rights, the number of its names.
+  var change: timespec {
+    #if canImport(Darwin)
+      st_ctimespec
+    #else
+      st_ctim
     #endif
   }
 }

@@ -1,3 +1,8 @@
+/// Milliseconds as seconds, towards minus infinity: half a second before 1970 is in the second -1, as everywhere in the system.
+public func wholeSeconds(_ milliseconds: Int64) -> Int64 {
+  milliseconds / 1000 - (milliseconds % 1000 < 0 ? 1 : 0)
+}
+
 /// Milliseconds since 1970.
 public func millisecondsNow() -> Int64 {
   var time = timespec()

@@ -36,13 +36,19 @@ public struct LocalFile: BuiltInEndpoint {
   }
 
   public func put(_ upload: Upload) async throws(Failure) -> Receipt {
-    let (payload, path, attributes, meter) = (upload.payload, upload.path, upload.attributes, upload.meter)
-    let target = try LocalTarget(path)
-    try target.checkExisting(attributes.existing)
+    let target = try LocalTarget(upload.path)
+    try target.checkExisting(upload.attributes.existing)
     try await onThread { (isCancelled) throws(Failure) in
-      try target.write(payload, attributes, pace: rateLimit.map { Pace(bytesPerSecond: $0) }, meter, isCancelled)
+      try target.write(upload, pace: rateLimit.map { Pace(bytesPerSecond: $0) }, isCancelled)
+      SpoolDirectory.tidy(beside: target.directory)
     }
     return Receipt()
+  }
+
+  public func abandon(_ upload: Upload) async throws(Failure) {
+    guard let temporary = upload.checkpoint.text else { return }
+    try LocalTarget(upload.path).remove(temporary: temporary)
+    upload.checkpoint.set(nil)
   }
 
   public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {

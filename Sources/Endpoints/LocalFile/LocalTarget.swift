@@ -4,52 +4,43 @@ import BytePath
 struct LocalTarget: Sendable {
   let path: String
   let directory: String
-  /// The permission bits of the file that is there; nil if none is.
-  private let existingMode: mode_t?
+  /// What the file that is there is to hand on; nil if none is.
+  private let existing: FileAccess?
 
-  /// - Throws: `rejected` if something other than a regular file is there.
+  /// - Throws: `rejected` if something other than a regular file is there, or if another user may have left it there as a trap.
   init(_ path: String) throws(Failure) {
-    var status = stat()
-    if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK, let target = realpath(path, nil) {
-      // As with a shell's `>`, what the link names is written, and the link stays.
-      self.path = String(cString: target)
-      free(target)
-    } else {
-      self.path = path
-    }
-    let parent = self.path[..<(self.path.lastIndex(of: "/") ?? self.path.startIndex)]
-    directory = parent.isEmpty ? (self.path.hasPrefix("/") ? "/" : ".") : String(parent)
-    guard stat(self.path, &status) == 0 else {
-      existingMode = nil
-      return
-    }
-    guard status.isRegularFile else {
+    let status = fileStatus(path)
+    if let status, !status.isRegularFile {
       let what = status.isDirectory ? "a directory" : "no regular file"
       throw Failure(.rejected, "\(path) is \(what)", hint: status.isDirectory ? "add the name of the file: \(path)/NAME" : nil)
     }
-    existingMode = status.st_mode & 0o7777
+    // As with a shell's `>`, what a link names is written, and the link stays.
+    let place = try FilePlace(path)
+    guard status?.st_ino == place.status?.st_ino else { throw Failure(.rejected, "\(path) leads to a file that has no name") }
+    try place.checkOwner()
+    self.path = place.path
+    directory = place.folder
+    existing = place.status.map { FileAccess(at: place.path, $0) }
   }
 
-  func checkExisting(_ existing: Existing) throws(Failure) {
-    guard existing == .refuse, existingMode != nil else { return }
+  func checkExisting(_ rule: Existing) throws(Failure) {
+    guard rule == .refuse, existing != nil else { return }
     throw alreadyThere
   }
 
-  static func isDirectory(_ path: String) -> Bool {
-    var status = stat()
-    return stat(path, &status) == 0 && status.isDirectory
-  }
+  static func isDirectory(_ path: String) -> Bool { fileStatus(path)?.isDirectory == true }
 
   private var alreadyThere: Failure {
     Failure(.exists, "\(path) exists already", hint: "leave out --no-clobber to replace it")
   }
 
   /// Puts the payload in place whole: a spool on the same file system by moving it, anything else by a copy beside the target. Blocks.
-  func write(_ payload: Payload, _ attributes: Attributes, pace: Pace?, _ meter: Meter, _ isCancelled: CancelFlag) throws(Failure) {
-    if let spool = payload.spool, payload.mayBeMoved, pace == nil, try move(spool, payload, attributes) {
-      meter.setSent(payload.length)
+  func write(_ upload: Upload, pace: Pace?, _ isCancelled: CancelFlag) throws(Failure) {
+    let payload = upload.payload
+    if let spool = payload.spool, payload.mayBeMoved, pace == nil, try move(spool, payload, upload.attributes) {
+      upload.meter.setSent(payload.length)
     } else {
-      try copy(payload, attributes, pace: pace, meter, isCancelled)
+      try copy(upload, pace: pace, isCancelled)
     }
   }
 
@@ -62,11 +53,12 @@ struct LocalTarget: Sendable {
     }
     do throws(SystemError) {
       if let modified = attributes.modified { try payload.setModified(modified) }
-      var mode = existingMode
-      if mode == nil { mode = try newFileMode() }
-      try spool.move(to: path, mode: mode ?? 0o600, replacing: attributes.existing == .overwrite)
+      var access = existing
+      if access == nil { access = try newFileAccess() }
+      guard let access else { return false }
+      try spool.move(to: path, access: access, replacing: attributes.existing == .overwrite)
     } catch {
-      if error.code == EEXIST, attributes.existing == .refuse { throw alreadyThere }
+      if attributes.existing == .refuse, let failure = refusal(error) { throw failure }
       // What hinders a move need not hinder a copy, which says more exactly what is wrong if it does.
       return false
     }
@@ -83,37 +75,58 @@ struct LocalTarget: Sendable {
     }
   }
 
-  /// The permission bits that a new file gets, which the system tells only of a file.
-  private func newFileMode() throws(SystemError) -> mode_t {
-    let name = temporaryName()
+  /// What a new file gets here, which the system tells only of a file.
+  private func newFileAccess() throws(SystemError) -> FileAccess {
+    let name = LocalTarget.temporaryName(in: directory)
     defer { unlink(name) }
-    return try Descriptor.open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o666).status().st_mode & 0o7777
+    return try FileAccess(of: Descriptor.open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o666))
   }
 
-  private func temporaryName() -> String { "\(directory)/.sluice-\(UInt64.random(in: .min ... .max))" }
+  private static let temporaryPrefix = ".sluice-"
 
-  private func copy(
-    _ payload: Payload, _ attributes: Attributes, pace: Pace?, _ meter: Meter, _ isCancelled: CancelFlag
-  ) throws(Failure) {
-    let temporary = temporaryName()
+  private static func temporaryName(in directory: String) -> String {
+    "\(directory)/\(temporaryPrefix)\(UInt64.random(in: .min ... .max))"
+  }
+
+  private func copy(_ upload: Upload, pace: Pace?, _ isCancelled: CancelFlag) throws(Failure) {
+    let temporary = LocalTarget.temporaryName(in: directory)
+    // Noted before it is there, so that whoever finds the note after this process was killed can take it away.
+    upload.checkpoint.set(temporary)
     do throws(Failure) {
       let file: Descriptor
       do throws(SystemError) {
-        file = try Descriptor.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o666)
+        // Nobody may read beforehand what he may not read in the end.
+        let mode: mode_t = existing == nil ? 0o666 : 0o600
+        file = try Descriptor.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode)
       } catch {
         throw directoryFailure(error)
       }
-      try copy(payload, to: file, pace, meter, isCancelled)
+      try copy(upload.payload, to: file, pace, upload.meter, isCancelled)
       do throws(SystemError) {
-        try finish(file, attributes)
-        try place(temporary, attributes.existing)
+        try finish(file, upload.attributes)
+        try place(temporary, upload.attributes.existing)
       } catch {
-        if error.code == EEXIST, attributes.existing == .refuse { throw alreadyThere }
+        if upload.attributes.existing == .refuse, let failure = refusal(error) { throw failure }
         throw failure(error)
       }
     } catch {
       unlink(temporary)
+      upload.checkpoint.set(nil)
       throw error
+    }
+    upload.checkpoint.set(nil)
+  }
+
+  /// Takes away the file under a temporary name that a run noted in its checkpoint and left.
+  ///
+  /// - Throws: `rejected`.
+  func remove(temporary: String) throws(Failure) {
+    // Nothing else is touched, whatever the note says.
+    guard temporary.hasPrefix("\(directory)/\(LocalTarget.temporaryPrefix)"),
+      temporary.dropFirst(directory.count + LocalTarget.temporaryPrefix.count + 1).allSatisfy(\.isNumber)
+    else { return }
+    guard unlink(temporary) == 0 || errno == ENOENT else {
+      throw Failure(.rejected, "cannot remove \(temporary): \(SystemError("unlink", errno).words)")
     }
   }
 
@@ -138,23 +151,15 @@ struct LocalTarget: Sendable {
   }
 
   private func finish(_ file: Descriptor, _ attributes: Attributes) throws(SystemError) {
-    if let existingMode { _ = fchmod(file.raw, existingMode) }
+    try existing?.apply(to: file)
     if let modified = attributes.modified { try file.setModified(modified) }
     try file.synchronize()
     try file.close()
   }
 
-  private func place(_ temporary: String, _ existing: Existing) throws(SystemError) {
-    if existing == .refuse {
-      // A link is made or not, with nothing between: no race with another writer.
-      if link(temporary, path) == 0 {
-        unlink(temporary)
-      } else {
-        guard errno == EPERM || errno == EOPNOTSUPP || errno == EMLINK else { throw SystemError("link", errno) }
-        // A file system without hard links: the name is taken first, then replaced.
-        try Descriptor.open(path, O_WRONLY | O_CREAT | O_EXCL, mode: 0o666).close()
-        guard rename(temporary, path) == 0 else { throw SystemError("rename", errno) }
-      }
+  private func place(_ temporary: String, _ rule: Existing) throws(SystemError) {
+    if rule == .refuse {
+      try renameWithoutReplacing(temporary, to: path)
     } else {
       guard rename(temporary, path) == 0 else { throw SystemError("rename", errno) }
     }
@@ -167,6 +172,18 @@ struct LocalTarget: Sendable {
     return Failure(
       isForbidden ? .auth : .rejected, "cannot write in \(directory): \(error.words)",
       hint: error.code == ENOENT ? "make it first: sluice mkdir \(directory)" : nil)
+  }
+
+  /// The failure of a name that may not be taken from another file; nil for any other error.
+  private func refusal(_ error: SystemError) -> Failure? {
+    switch error.code {
+    case EEXIST: alreadyThere
+    case EOPNOTSUPP:
+      Failure(
+        .rejected, "the file system of \(directory) cannot promise that nothing is replaced",
+        hint: "leave out --no-clobber, or put it elsewhere")
+    default: nil
+    }
   }
 
   private func failure(_ error: SystemError) -> Failure {

@@ -190,7 +190,8 @@ extension Attributes {
     var headers: [(name: String, value: String)] = []
     if let contentType { headers.append(("Content-Type", contentType)) }
     if let modified {
-      headers.append(("x-amz-meta-mtime", "\(modified / 1000).\(String(modified % 1000 + 1000).dropFirst())"))
+      let (seconds, rest) = modified.magnitude.quotientAndRemainder(dividingBy: 1000)
+      headers.append(("x-amz-meta-mtime", "\(modified < 0 ? "-" : "")\(seconds).\(String(rest + 1000).dropFirst())"))
     }
     return headers
   }

@@ -142,7 +142,7 @@ struct WebDAVUpload: Sendable {
     let attributes = upload.attributes
     var request = HTTPRequest(method: .put, url: api.http.url(path))
     if let type = attributes.contentType { request.headers.append(("Content-Type", type)) }
-    if let modified = attributes.modified { request.headers.append(("X-OC-Mtime", String(modified / 1000))) }
+    if let modified = attributes.modified { request.headers.append(("X-OC-Mtime", String(wholeSeconds(modified)))) }
     if api.keepsHashes(upload.path) { request.headers.append(("OC-Checksum", "SHA1:\(try await upload.payload.digest(.sha1))")) }
     if condition { request.headers.append(("If-None-Match", "*")) }
     request.body = HTTPBody(payload: upload.payload, meter: upload.meter)

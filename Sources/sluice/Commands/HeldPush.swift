@@ -22,6 +22,7 @@ struct HeldPush: RunnableCommand {
     var status: Int32 = 0
     do throws(Failure) {
       let selected = try selection.open()
+      try FileUse(transfer, []).check()
       let report = try Report(path: transfer.result, console.messages)
       var pushing = Pushing(command: self, report: report, console: console)
       for (directory, id) in selected where !Task.isCancelled {

@@ -16,6 +16,7 @@ struct SimpleRun: Sendable {
       let settings = try options.httpSettings()
       let opened = try Opening(options: options, settings: settings, messages: console.messages).open(destinations, for: purpose)
       for target in opened.compactMap({ try? $0.get() }) { try check(target) }
+      try FileUse(options, opened.compactMap { try? $0.get() }).check()
       let report = try Report(path: options.result, console.messages)
       let outcomes = await withTaskGroup(of: (Int, Outcome).self) { group in
         for (index, result) in opened.enumerated() {

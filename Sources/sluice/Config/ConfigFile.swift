@@ -77,6 +77,9 @@ struct ConfigFile {
     return keys.isEmpty ? nil : keys
   }
 
+  /// Nil if none is known.
+  var file: String? { path }
+
   /// Where a remote would be looked for.
   var place: String { path ?? "the environment" }
 

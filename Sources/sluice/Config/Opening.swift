@@ -9,6 +9,8 @@ struct Target: Sendable {
   let path: String
   /// `-o` options that the remote of the config file sets.
   let defaults: [String: String]
+  /// The files that the credentials and the server come from.
+  var reads: [String] = []
 
   var kind: EndpointKind { endpoint.kind }
 }
@@ -38,7 +40,9 @@ struct Opening {
         if config == nil, case .named = destination { config = try ConfigFile.load(messages) }
         let (place, path) = try place(of: destination, text, config)
         (refused.endpoint, refused.path) = (place.kind.name, path)
-        results.append(.success(try target(refused.text, place, path, purpose)))
+        var target = try target(refused.text, place, path, purpose)
+        if case .named = destination, let file = config?.file { target.reads.append(file) }
+        results.append(.success(target))
       } catch {
         if error.kind == .usage { throw error }
         refused.failure = error
@@ -78,7 +82,9 @@ struct Opening {
       throw error
     }
     let path = try purpose == .object ? endpoint.objectPath(pathText) : endpoint.directoryPath(pathText)
-    return Target(text: text, endpoint: endpoint, path: path, defaults: place.defaults)
+    var target = Target(text: text, endpoint: endpoint, path: path, defaults: place.defaults)
+    target.reads = [place.remote.token, place.remote.password].compactMap { $0?.path }
+    return target
   }
 
   /// A flag that would do nothing is a mistake of the person or the script that wrote it.

@@ -33,6 +33,7 @@ struct PutRun: Sendable {
     let targets = opened.compactMap { try? $0.get() }
     try PutRun.checkPlugins(among: targets, put)
     try PutRun.checkTasks(among: targets, put)
+    try FileUse(put, plan.input, targets).check()
     report = try Report(path: put.transfer.result, messages)
   }
 

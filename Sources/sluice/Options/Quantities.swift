@@ -35,11 +35,17 @@ struct Timestamp: ExpressibleByArgument, Sendable {
       self.milliseconds = milliseconds
       return
     }
-    let text = argument.replacing(" ", with: "T").uppercased()
-    let date =
-      (try? Date(text, strategy: .iso8601)) ?? (try? Date(text, strategy: Date.ISO8601FormatStyle(includingFractionalSeconds: true)))
-    guard let date, date.timeIntervalSince1970 >= 0 else { return nil }
-    milliseconds = Int64((date.timeIntervalSince1970 * 1000).rounded())
+    var text = argument.replacing(" ", with: "T").uppercased()
+    var rest: Int64 = 0
+    // Taken apart, because a `Date` holds no exact milliseconds, and what it holds would have to be rounded to the nearest one.
+    if let point = text.firstIndex(of: ".") {
+      let digits = text[text.index(after: point)...].prefix { $0.isASCII && $0.isNumber }
+      guard let value = Int64((digits + "00").prefix(3)), !digits.isEmpty else { return nil }
+      rest = value
+      text.removeSubrange(point..<digits.endIndex)
+    }
+    guard let date = try? Date(text, strategy: .iso8601), date.timeIntervalSince1970 >= 0 else { return nil }
+    milliseconds = Int64(date.timeIntervalSince1970) * 1000 + rest
   }
 }
 
