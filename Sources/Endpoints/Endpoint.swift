@@ -172,11 +172,14 @@ public struct Receipt: Sendable {
   public var response: String?
   /// The server's task as compact JSON text, in its last known state.
   public var task: String?
+  /// Why the server's word is not enough, as the answer was written wrongly: `its lines end without a carriage return`. Nil if it is.
+  public var flaw: String?
 
-  public init(httpStatus: Int? = nil, response: String? = nil, task: String? = nil) {
+  public init(httpStatus: Int? = nil, response: String? = nil, task: String? = nil, flaw: String? = nil) {
     self.httpStatus = httpStatus
     self.response = response
     self.task = task
+    self.flaw = flaw
   }
 }
 

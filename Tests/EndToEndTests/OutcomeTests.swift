@@ -114,4 +114,83 @@ struct OutcomeTests {
     try run.failure(69, "server")
     #expect(run.errorText.contains("has 5 bytes on the server instead of 12"), "\(run.summary)")
   }
+
+  /// How a head is written that says the same as another.
+  enum Head: String, CaseIterable, Sendable {
+    case twoLengths, listedLength, lineFeeds, folded, blank, lengthAndChunks, long
+
+    /// Whether it means what it says without a doubt.
+    var isClear: Bool { self == .twoLengths || self == .listedLength }
+
+    func written(_ whole: [UInt8]) -> [UInt8] {
+      let text = String(decoding: whole, as: UTF8.self)
+      guard let end = text.range(of: "\r\n\r\n") else { return whole }
+      let body = text[end.upperBound...]
+      let lines = text[..<end.lowerBound].components(separatedBy: "\r\n").filter { line in
+        !["content-length:", "transfer-encoding:"].contains { line.lowercased().hasPrefix($0) }
+      }
+      let length = "Content-Length: \(body.utf8.count)"
+      let separator = self == .lineFeeds ? "\n" : "\r\n"
+      let more =
+        switch self {
+        case .twoLengths: [length, length]
+        case .listedLength: ["\(length), \(body.utf8.count)"]
+        case .lineFeeds: [length]
+        case .folded: [length, "X-Folded: a", "\tb"]
+        case .blank: ["Content-Length : \(body.utf8.count)"]
+        case .lengthAndChunks: ["Content-Length: 3", "Transfer-Encoding: chunked"]
+        case .long: ["X-Long: \(String(repeating: "x", count: 100_000))", length]
+        }
+      let chunks = body.isEmpty ? "0\r\n\r\n" : "\(String(body.utf8.count, radix: 16))\r\n\(body)\r\n0\r\n\r\n"
+      return Array(
+        ((lines + more).joined(separator: separator) + separator + separator + (self == .lengthAndChunks ? chunks : String(body))).utf8)
+    }
+  }
+
+  @Test(
+    "a success whose head is badly written is looked after and told of, one with equal lengths twice is a success",
+    arguments: Kind.allCases, Head.allCases)
+  func badHead(kind: Kind, head: Head) async throws {
+    let server = try await box.loopback("--permission", "65535")
+    let relay = try box.relay(to: server.port) { _, request, whole in
+      OutcomeTests.publishes(request, whole) || request.method == "PUT" ? head.written(whole) : whole
+    }
+    let run = try await box.sluice("--retries", "0", destination(kind, relay.authority), input: bytes)
+    let result = try run.success()
+    #expect(result["attempts"].int == 1)
+    #expect(try stored(kind, server) == bytes)
+    #expect(run.errorText.contains("malformed") == !head.isClear, "\(run.summary)")
+    #expect(run.errorText.isEmpty == head.isClear, "\(run.summary)")
+  }
+
+  @Test("a server that writes all its heads badly can be used all the same", arguments: Head.allCases)
+  func allHeadsBad(head: Head) async throws {
+    let server = try await box.loopback()
+    let relay = try box.relay(to: server.port) { _, request, whole in request.method == "HEAD" ? whole : head.written(whole) }
+    try await box.sluice("--verify", "--retries", "0", destination(.plain, relay.authority), input: bytes).success()
+    #expect(try stored(.plain, server) == bytes)
+  }
+
+  @Test("a badly written success of an object that is not there is a failure")
+  func badHeadAndNothing() async throws {
+    let server = try box.scripted { exchange in
+      if exchange.request.method == "HEAD" { return exchange.answer("", status: "404 Not Found") }
+      exchange.readBody()
+      exchange.send("HTTP/1.1 201 Created\nContent-Length: 0\n\n")
+    }
+    let run = try await box.sluice("--retries", "0", "http://\(server.authority)/x", input: bytes)
+    try run.failure(69, "server")
+    #expect(run.errorText.contains("not there"), "\(run.summary)")
+  }
+
+  @Test("an answer that is no HTTP leaves the question whether the object is there, which is asked", arguments: [true, false])
+  func garbage(noClobber: Bool) async throws {
+    let server = try await box.loopback()
+    let relay = try box.relay(to: server.port) { _, request, whole in request.method == "PUT" ? Array("220 ready\r\n\r\n".utf8) : whole }
+    let options = (noClobber ? ["--no-clobber"] : []) + ["--retries", "0", destination(.plain, relay.authority)]
+    let run = try await box.start(box.client(options, input: .bytes(bytes))).finish()
+    // An older object of the same size would look the same.
+    if noClobber { try run.success() } else { try run.failure(76, "protocol") }
+    #expect(try stored(.plain, server) == bytes)
+  }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Support
 import Testing
 
@@ -77,6 +78,102 @@ struct TLSTests {
     #expect(try server.log().isEmpty)
   }
 
+  /// A certificate that is refused.
+  enum Refused: String, CaseIterable, Sendable {
+    case expired, notYet, otherHost, selfSigned, unknownAuthority
+
+    var words: String {
+      switch self {
+      case .expired: "expired on 2020-02-01 00:00 UTC"
+      case .notYet: "is not valid before 2096-01-01 00:00 UTC"
+      case .otherHost: "is for other.example, not for 127.0.0.1"
+      case .selfSigned: "is self-signed"
+      case .unknownAuthority: "is signed by \"Test CA\", which is not trusted here"
+      }
+    }
+
+    var hint: String {
+      switch self {
+      case .expired, .notYet: "clock here"
+      case .otherHost: "use a name"
+      case .selfSigned, .unknownAuthority: "--cacert"
+      }
+    }
+  }
+
+  @Test("why a certificate is refused is said in words of its own, and nobody is told to take any", arguments: Refused.allCases)
+  func reasons(refused: Refused) async throws {
+    var dates: String?
+    if refused == .expired { dates = "-startdate 20200101000000Z -enddate 20200201000000Z" }
+    if refused == .notYet { dates = "-startdate 20960101000000Z -enddate 20970101000000Z" }
+    let server = try await secureServer(
+      name: refused == .otherHost ? "other.example" : nil, dates: dates, isSelfSigned: refused == .selfSigned)
+    let authority = [.selfSigned, .unknownAuthority].contains(refused) ? [] : ["--cacert", "ca.pem"]
+    let run = try await box.start(
+      box.client(authority + ["--no-preflight", "--retries", "3", server.alist("/x")], input: .bytes(bytes))
+    ).finish()
+    #expect(try run.failure(69, "unreachable")["attempts"].int == 1)
+    #expect(run.errorText.contains(refused.words), "\(run.summary)")
+    #expect(run.errorText.contains(refused.hint), "\(run.summary)")
+    #expect(!run.errorText.contains("--insecure"), "\(run.summary)")
+    #expect(try server.log().isEmpty)
+  }
+
+  @Test("a server that ends TLS without a word after a 2xx has said enough to a PUT, and not where its body counts")
+  func noCloseNotify() async throws {
+    try #require(Program.installed("python3") != nil)
+    _ = try await secureServer()
+    try box.file("server.py", TLSTests.abruptServer)
+    var program = Program(Program.installed("python3") ?? "", ["server.py"])
+    program.directory = box.work
+    let running = try box.start(program)
+    let port = try await eventually("the server is ready") {
+      Int(String(decoding: running.outputSoFar, as: UTF8.self).split(separator: "\n").first ?? "")
+    }
+    let run = try await box.sluice("--cacert", "ca.pem", "--no-preflight", "--retries", "0", "https://localhost:\(port)/x", input: bytes)
+    #expect(try run.success()["http_status"].int == 201, "\(run.summary)")
+    #expect(String(decoding: running.outputSoFar, as: UTF8.self).split(separator: "\n").count { $0 == "PUT" } == 1)
+    let cut = try await box.sluice(
+      "--cacert", "ca.pem", "--no-preflight", "--retries", "0", "siyuan+https://localhost:\(port)/data/x", input: bytes)
+    try cut.failure(76, "protocol")
+    #expect(cut.errorText.contains("broke off in the middle of its answer"), "\(cut.summary)")
+  }
+
+  /// Answers with bodies that end with the connection, which ends without a close_notify.
+  private static let abruptServer = """
+    import re, socket, ssl
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain("server.pem", "server.key")
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    while True:
+        plain, _ = listener.accept()
+        try:
+            secure = context.wrap_socket(plain, server_side=True, suppress_ragged_eofs=True)
+            data = b""
+            while b"\\r\\n\\r\\n" not in data:
+                more = secure.recv(65536)
+                if not more: break
+                data += more
+            head, _, body = data.partition(b"\\r\\n\\r\\n")
+            length = re.search(rb"(?i)content-length: (\\d+)", head)
+            while length and len(body) < int(length.group(1)):
+                body += secure.recv(65536)
+            method = head.split(b" ")[0].decode()
+            print(method, flush=True)
+            if method == "PUT": answer = b"HTTP/1.1 201 Created\\r\\n\\r\\nstored"
+            elif method == "POST": answer = b"HTTP/1.1 200 OK\\r\\n\\r\\n" + b'{"code":0,"msg":"","data":null}'
+            else: answer = b"HTTP/1.1 404 Not Found\\r\\nContent-Length: 0\\r\\n\\r\\n"
+            secure.sendall(answer)
+            # Closed below TLS, which says nothing of it.
+            raw = socket.socket(fileno=secure.detach())
+            raw.shutdown(socket.SHUT_WR)
+            while raw.recv(65536): pass
+            raw.close()
+        except OSError:
+            pass
+    """
+
   @Test("--insecure takes any certificate, with a warning")
   func insecure() async throws {
     let server = try await secureServer(name: "other.example")
@@ -107,14 +204,26 @@ struct TLSTests {
   }
 
   /// A server with a certificate for its address that `ca.pem` in the working directory vouches for.
-  private func secureServer(name: String? = nil, options: [String] = []) async throws -> Loopback {
+  private func secureServer(
+    name: String? = nil, dates: String? = nil, isSelfSigned: Bool = false, options: [String] = []
+  ) async throws -> Loopback {
     let subject = name.map { "DNS:\($0)" } ?? "IP:127.0.0.1,DNS:localhost"
+    let new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    var sign = "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out server.pem"
+    if let dates {
+      try box.file(
+        "ca.conf",
+        "[ca]\ndefault_ca=x\n[x]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+      sign =
+        "touch index && echo 01 > serial && openssl ca -batch -notext -config ca.conf -cert ca.pem -keyfile ca.key \(dates) -extfile ext "
+        + "-in server.csr -out server.pem"
+    }
+    if isSelfSigned { sign = "openssl x509 -req -in server.csr -signkey server.key -days 2 -extfile ext -out server.pem" }
     let made = try await box.shell(
       """
-      openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=Test CA" -keyout ca.key -out ca.pem &&
-      openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=server" -keyout server.key -out server.csr &&
-      printf 'subjectAltName=\(subject)\\nbasicConstraints=CA:FALSE\\n' > ext &&
-      openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out server.pem
+      openssl req -x509 \(new) -days 2 -subj "/CN=Test CA" -keyout ca.key -out ca.pem &&
+      openssl req \(new) -subj "/CN=server" -keyout server.key -out server.csr &&
+      printf 'subjectAltName=\(subject)\\nbasicConstraints=CA:FALSE\\n' > ext && \(sign)
       """)
     try #require(made.exit == 0, "\(made.summary)")
     return try await box.loopback(["--tls", "--tls-cert", "\(box.work)/server.pem", "--tls-key", "\(box.work)/server.key"] + options)

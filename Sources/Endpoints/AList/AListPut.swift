@@ -49,7 +49,7 @@ struct AListPut {
     guard let task = reply.data?["task"], task["id"]?.string != nil else {
       throw reply.answer.withEvidence(Failure(.protocol, "the server did not say which task it made of the upload"))
     }
-    var receipt = Receipt(httpStatus: reply.answer.status, response: reply.answer.report)
+    var receipt = Receipt(httpStatus: reply.answer.status, response: reply.answer.report, flaw: reply.answer.flaw)
     receipt.task = try await tasks.follow(task, untilEnd: attributes.has("wait"))
     return receipt
   }
@@ -60,7 +60,7 @@ struct AListPut {
   func transfer(to name: String, isGuarded: Bool) async throws(Failure) -> Receipt {
     if wantsSession, let receipt = try await session(for: name, isGuarded: isGuarded).receipt() { return receipt }
     let reply = try await send(to: name, isGuarded: isGuarded)
-    return Receipt(httpStatus: reply.answer.status, response: reply.answer.report)
+    return Receipt(httpStatus: reply.answer.status, response: reply.answer.report, flaw: reply.answer.flaw)
   }
 
   private var wantsSession: Bool {

@@ -61,13 +61,13 @@ struct AListSession {
     do throws(Failure) {
       if snapshot.isCompleted {
         upload.meter.setSent(upload.payload.length)
-        return Receipt(httpStatus: reply.answer.status, response: reply.answer.report)
+        return Receipt(httpStatus: reply.answer.status, response: reply.answer.report, flaw: reply.answer.flaw)
       }
       if let last = try await sendMissing(of: snapshot) {
-        return Receipt(httpStatus: last.answer.status, response: last.answer.report)
+        return Receipt(httpStatus: last.answer.status, response: last.answer.report, flaw: last.answer.flaw)
       }
       let end = try await complete(snapshot.id)
-      return Receipt(httpStatus: end.answer.status, response: end.answer.report)
+      return Receipt(httpStatus: end.answer.status, response: end.answer.report, flaw: end.answer.flaw)
     } catch {
       // A session that may go on is left to the next attempt; it ends by itself after half an hour.
       if !error.isRetryable, error.kind != .interrupted { _ = try? await call("abort", id: snapshot.id) }

@@ -15,6 +15,8 @@ struct HTTPAnswer: Sendable {
   var url: String
   /// Whether the request had an object with it, or gave one its name.
   var isOfUpload = false
+  /// What is wrong with how its head is written, although it could be read; nil if nothing is. See `AnswerHead`.
+  var flaw: String?
 
   /// Whether the server may have stored the object whatever it says: it had all of it, and a server before it may have given up.
   var mayHaveStored: Bool { isOfUpload && isAfterWholeBody }

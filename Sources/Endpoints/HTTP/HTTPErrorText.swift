@@ -7,6 +7,14 @@ import NIOSSL
 
 /// Errors of the HTTP client and of the layers below it, in words.
 enum HTTPErrorText {
+  private static let refusedCertificate = "CERTIFICATE_VERIFY_FAILED"
+
+  /// Whether it is about the server's certificate; for which host that is, then, or about something else.
+  static func isAboutCertificate(_ error: any Error) -> (is: Bool, ofOtherHost: Bool) {
+    if error is NIOSSLExtraError { return (true, true) }
+    return ((error is NIOSSLError || error is BoringSSLError) && "\(error)".contains(refusedCertificate), false)
+  }
+
   static func failure(_ error: any Error, _ server: String, _ state: ExchangeState) -> Failure {
     var failure = failure(error, server)
     if [.unreachable, .protocol].contains(failure.kind) { failure.isOutcomeUnknown = state.isOutcomeUnknown }
@@ -24,7 +32,7 @@ enum HTTPErrorText {
     case let error as BoringSSLError: return tlsFailure("\(error)", server)
     case is NIOSSLExtraError:
       return Failure(
-        .unreachable, "the certificate of \(server) is for another host", hint: "use the name that the certificate has, or --insecure",
+        .unreachable, "the certificate of \(server) is for another host", hint: "use a name that the certificate has",
         fault: .certificateOfOtherHost)
     case let error as HTTPParserError: return Failure(.protocol, "\(server) does not answer in HTTP: \(error)", fault: .noHTTP)
     case let error as ChannelError:
@@ -74,10 +82,10 @@ enum HTTPErrorText {
   }
 
   private static func tlsFailure(_ text: String, _ server: String) -> Failure {
-    if text.contains("CERTIFICATE_VERIFY_FAILED") {
+    if text.contains(refusedCertificate) {
       return Failure(
-        .unreachable, "the certificate of \(server) is not signed by an authority that is trusted here",
-        hint: "name its authority with --cacert FILE, or take any certificate with --insecure", fault: .certificateNotTrusted)
+        .unreachable, "the certificate of \(server) could not be verified",
+        hint: "is it in force, and is its authority trusted here? --cacert FILE names another one", fault: .certificateNotTrusted)
     }
     if text.contains("WRONG_VERSION_NUMBER") || text.contains("HTTP_REQUEST") {
       return Failure(.unreachable, "\(server) does not speak TLS", hint: "is it http instead of https?", fault: .noTLS)

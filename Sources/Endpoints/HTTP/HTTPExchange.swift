@@ -90,6 +90,7 @@ final class AnswerCollector: HTTPClientResponseDelegate {
         status: Int(head.status.code), headers: [:], body: [], isAfterWholeBody: exchange.phase == .answering, url: request.url,
         isOfUpload: request.isUpload)
       for (name, value) in head.headers.reversed() { answer.headers[name.lowercased()] = value }
+      answer.flaw = answer.headers.removeValue(forKey: AnswerHead.flawField)
       let challenges = head.headers["www-authenticate"]
       if !challenges.isEmpty { answer.headers["www-authenticate"] = challenges.joined(separator: ", ") }
       state.lastMove = .now

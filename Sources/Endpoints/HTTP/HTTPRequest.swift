@@ -22,6 +22,8 @@ struct HTTPRequest: Sendable {
   var receiver: BodyReceiver?
   /// Whether the server may take its time, because it stores the object before it answers.
   var isUpload = false
+  /// Whether a status of 2xx to it says all, so that the body of the answer may be cut.
+  var isAnsweredByStatus = false
   /// Whether the server may let it wait at the door, before it reads the body, as long as it may let an answer wait.
   var mayQueue = false
   /// Whether it may be sent again as it is to where a redirect leads: not if its signature is for the first address alone.

@@ -44,6 +44,11 @@ final class HTTPTransport: Sendable {
     // The zone is for the connection alone: neither the server nor its certificate knows it.
     if let zone = base.zone { configuration.dnsOverride["[\(base.host)]"] = "\(base.host)%\(zone)" }
     plainProxy = try HTTPTransport.useProxy(for: base, &configuration)
+    configuration.http1_1ConnectionDebugInitializer = { [isProxied = plainProxy != nil] channel in
+      AnswerMender.add(to: channel).flatMap {
+        isProxied ? PlainProxy.prepare(channel) : channel.eventLoop.makeSucceededVoidFuture()
+      }
+    }
     if base.isSecure, settings.isInsecure { context.warn("the certificate of \(base.host) is not verified (--insecure)") }
     // Also without TLS, as a redirect may lead to a server with it.
     configuration.tlsConfiguration = try HTTPTransport.tls(settings, isNeeded: base.isSecure)
@@ -53,10 +58,7 @@ final class HTTPTransport: Sendable {
   /// Returns the proxy if its requests are to be written for it; a tunnel is the client's own matter.
   private static func useProxy(for base: BaseURL, _ configuration: inout HTTPClient.Configuration) throws(Failure) -> PlainProxy? {
     guard let proxy = try ProxySetting.fromEnvironment(for: base) else { return nil }
-    guard base.isSecure else {
-      configuration.http1_1ConnectionDebugInitializer = { PlainProxy.prepare($0) }
-      return PlainProxy(setting: proxy)
-    }
+    guard base.isSecure else { return PlainProxy(setting: proxy) }
     configuration.proxy = .server(
       host: proxy.host, port: proxy.port, authorization: proxy.username.map { .basic(username: $0, password: proxy.password ?? "") })
     return nil
@@ -213,10 +215,20 @@ final class HTTPTransport: Sendable {
       } catch {
         failure = error
       }
-      return result(collector, state, failure)
+      if let failure, let diagnosed = await diagnosed(failure, of: request) { return .failure(diagnosed) }
+      return result(of: request, collector, state, failure)
     } catch {
       return .failure(HTTPErrorText.failure(error, origin, state))
     }
+  }
+
+  /// The failure of a certificate that is refused, with its reason; nil for what is none. Through a proxy it is not looked for.
+  private func diagnosed(_ error: any Error, of request: HTTPRequest) async -> Failure? {
+    let (isIt, isOfOtherHost) = HTTPErrorText.isAboutCertificate(error)
+    guard isIt, configuration.proxy == nil, let target = RedirectTarget(request.url, from: origin) else { return nil }
+    let diagnosis = CertificateDiagnosis(
+      server: target.origin, host: target.host, port: target.port, eventLoop: HTTPTransport.eventLoop.any())
+    return await diagnosis.failure(isOfOtherHost: isOfOtherHost)
   }
 
   /// Ends when an answer has come that the server goes on waiting with, or when neither it nor the body moves on any more: nobody will read
@@ -231,12 +243,17 @@ final class HTTPTransport: Sendable {
   }
 
   /// What the end of an exchange means: an answer that is complete counts, whatever came after it.
-  private func result(_ collector: AnswerCollector, _ state: ExchangeState, _ error: (any Error)?) -> Result<HTTPAnswer, Failure> {
+  private func result(
+    of request: HTTPRequest, _ collector: AnswerCollector, _ state: ExchangeState, _ error: (any Error)?
+  ) -> Result<HTTPAnswer, Failure> {
     guard let answer = collector.answer else {
       return .failure(HTTPErrorText.failure(error ?? CancellationError(), origin, state))
     }
     // Where the status refuses, the rest of the page does not matter.
     if collector.isComplete || answer.status >= 400 && !(error is AnswerTooLong) { return .success(answer) }
+    // Nor does it where the status says all, if the connection has ended: some servers end TLS without a word, and their answer with it.
+    let isEnd = !(error is AnswerTooLong) && (error as? HTTPParserError).map { $0 == .invalidEOFState } ?? true
+    if isEnd, request.isAnsweredByStatus, (200..<300).contains(answer.status), answer.isAfterWholeBody { return .success(answer) }
     switch error {
     case is AnswerTooLong:
       return .failure(answer.withEvidence(Failure(.protocol, "\(origin) sends an answer of more than \(HTTPAnswer.bodyLimit) bytes")))
@@ -244,7 +261,9 @@ final class HTTPTransport: Sendable {
     case is CancellationError: return .failure(.interrupted)
     case nil where answer.expectedLength == nil: return .success(answer)
     default:
-      return .failure(answer.withEvidence(Failure(.protocol, "\(origin) broke off in the middle of its answer", fault: .cutAnswer)))
+      var failure = Failure(.protocol, "\(origin) broke off in the middle of its answer", fault: .cutAnswer)
+      failure.isOutcomeUnknown = answer.mayHaveStored
+      return .failure(answer.withEvidence(failure))
     }
   }
 
@@ -296,6 +315,8 @@ extension Duration {
 struct RedirectTarget {
   let url: String
   let origin: String
+  let host: String
+  let port: Int
 
   /// Nil if `location` is no http address; one that starts with a slash is on the same server.
   init?(_ location: String, from url: String) {
@@ -312,6 +333,9 @@ struct RedirectTarget {
     guard let authority = try? URLText.Authority(absolute.dropFirst(scheme.count + 3).prefix { !"/?#".contains($0) }) else { return nil }
     // The schemes of URLs are compared as text.
     self.url = scheme.lowercased() + absolute.dropFirst(scheme.count)
-    origin = BaseURL(isSecure: scheme.lowercased() == "https", host: authority.host, port: authority.port).origin
+    let isSecure = scheme.lowercased() == "https"
+    origin = BaseURL(isSecure: isSecure, host: authority.host, port: authority.port).origin
+    host = authority.host
+    port = authority.port ?? (isSecure ? 443 : 80)
   }
 }

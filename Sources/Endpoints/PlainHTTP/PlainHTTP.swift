@@ -45,9 +45,10 @@ public struct PlainHTTP: BuiltInEndpoint {
     }
     request.body = HTTPBody(payload: payload, meter: meter)
     request.isUpload = true
+    request.isAnsweredByStatus = true
     let answer = try await http.send(request)
     try checkPut(answer, path, attributes)
-    return Receipt(httpStatus: answer.status, response: answer.body.isEmpty ? nil : answer.report)
+    return Receipt(httpStatus: answer.status, response: answer.body.isEmpty ? nil : answer.report, flaw: answer.flaw)
   }
 
   public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {

@@ -202,7 +202,7 @@ extension HTTPAnswer {
     var response = JSONText()
     response.add("etag", etag)
     response.add("version_id", headers["x-amz-version-id"])
-    return Receipt(httpStatus: status, response: response.text == "{}" ? nil : response.text)
+    return Receipt(httpStatus: status, response: response.text == "{}" ? nil : response.text, flaw: flaw)
   }
 }
 

@@ -123,6 +123,7 @@ final class S3API: Sendable {
     let query = call.query.isEmpty ? "" : "?\(SignatureV4.encoded(call.query))"
     var request = HTTPRequest(method: call.method, url: base.origin + path + query, headers: headers, body: call.body)
     request.isUpload = call.isUpload
+    request.isAnsweredByStatus = call.isUpload && call.method == .put
     request.rateShare = call.rateShare
     request.followsRedirects = false
     return request

@@ -80,7 +80,7 @@ public struct SiYuan: BuiltInEndpoint {
       file: path.split(separator: "/").last.map(String.init) ?? path, type: attributes.contentType ?? "application/octet-stream", payload,
       meter)
     let answer = try await api.putFile(form, body, path)
-    return Receipt(httpStatus: answer.status, response: answer.report)
+    return Receipt(httpStatus: answer.status, response: answer.report, flaw: answer.flaw)
   }
 
   public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {
@@ -92,7 +92,7 @@ public struct SiYuan: BuiltInEndpoint {
     form.addField("isDir", "true")
     if let modified { form.addField("modTime", String(modified)) }
     let answer = try await api.putFile(form, form.body(), path)
-    return Receipt(httpStatus: answer.status, response: answer.report)
+    return Receipt(httpStatus: answer.status, response: answer.report, flaw: answer.flaw)
   }
 
   /// Compares size and hash. A wrong size is noticed, where the kernel tells it, before it has to read the file.

@@ -209,6 +209,7 @@ final class WebDAVAPI: Sendable {
     request.headers += [("Destination", destination), ("Overwrite", existing == .refuse ? "F" : "T")]
     // Some copy.
     request.isUpload = true
+    request.isAnsweredByStatus = true
     return try await http.send(request)
   }
 

@@ -131,7 +131,7 @@ struct WebDAVUpload: Sendable {
   }
 
   private func receipt(_ answer: HTTPAnswer) -> Receipt {
-    Receipt(httpStatus: answer.status, response: answer.body.isEmpty ? nil : answer.report)
+    Receipt(httpStatus: answer.status, response: answer.body.isEmpty ? nil : answer.report, flaw: answer.flaw)
   }
 
   /// Sends the object.
@@ -147,6 +147,7 @@ struct WebDAVUpload: Sendable {
     if condition { request.headers.append(("If-None-Match", "*")) }
     request.body = HTTPBody(payload: upload.payload, meter: upload.meter)
     request.isUpload = true
+    request.isAnsweredByStatus = true
     let answer = try await api.http.send(request)
     guard (200..<300).contains(answer.status) else {
       throw answer.status == 412 && condition

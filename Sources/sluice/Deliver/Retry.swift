@@ -95,7 +95,12 @@ struct Retry: Sendable {
       throw upload.attributes.existing == .refuse && error.kind == .exists ? explained(error, course) : error
     }
     var success = Success(receipt: receipt, uploadTime: start.duration(to: .now))
-    if verifies { success.verification = try await verification(of: upload, &course) }
+    if verifies || receipt.flaw != nil { success.verification = try await verification(of: upload, after: receipt, &course) }
+    if let flaw = receipt.flaw {
+      let place = "\(target.text): the server's answer is malformed, as \(flaw)"
+      messages.warning(
+        "\(place); but the object is there, and \(success.verification == .size ? "its size is" : "size and hash are") right")
+    }
     return success
   }
 
@@ -137,7 +142,7 @@ struct Retry: Sendable {
   /// Asks what is there after an attempt that succeeded, and asks again if the question fails.
   ///
   /// - Throws: `Failure.mismatch`, or what the question failed with in the end.
-  private func verification(of upload: Upload, _ course: inout Course) async throws(Failure) -> Verification {
+  private func verification(of upload: Upload, after receipt: Receipt, _ course: inout Course) async throws(Failure) -> Verification {
     while true {
       do throws(Failure) {
         return try await target.endpoint.verify(target.path, against: upload.payload)
@@ -149,7 +154,9 @@ struct Retry: Sendable {
         guard !Task.isCancelled, let wait = policy.wait(after: course.tries, error, since: course.start) else {
           course.isStored = true
           var failure = error
-          failure.message = "the upload succeeded, but what is there could not be verified: \(error.message)"
+          let word =
+            receipt.flaw.map { "the server says that the upload succeeded, in a malformed answer, as \($0)," } ?? "the upload succeeded,"
+          failure.message = "\(word) but what is there could not be verified: \(error.message)"
           throw failure
         }
         course.tries += 1
