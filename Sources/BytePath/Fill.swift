@@ -32,8 +32,8 @@ public struct FillPlan: Sendable {
   /// True if the object is a regular file as it lies there now, which needs no spool.
   public var needsNoSpool: Bool {
     var status = stat()
-    guard isPlain, case .path(let path) = input, stat(path, &status) == 0 else { return false }
-    return status.isFileWithContent
+    guard isPlain, case .path(let path) = input, stat(path, &status) == 0, status.isFileWithContent else { return false }
+    return (try? openInputFile(path))?.isAsLongAsItSays == true
   }
 }
 
@@ -50,7 +50,7 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
     // Opened once: whoever writes to a named pipe would lose what he wrote between two readers.
     let opened = try openInputFile(path)
     file = opened
-    if plan.isPlain, (try? opened.status())?.isFileWithContent == true {
+    if plan.isPlain, opened.isAsLongAsItSays {
       let payload = try Payload(file: opened, path: path)
       try plan.checkMinimum(payload.length)
       if !plan.guards.isEmpty {
@@ -118,6 +118,15 @@ private func withInterrupt(of writer: PartWriter, _ work: @escaping @Sendable ()
 extension stat {
   /// False for the files of /proc and the like too, which say that they are empty and are not.
   fileprivate var isFileWithContent: Bool { isRegularFile && st_size > 0 }
+}
+
+extension Descriptor {
+  /// False for what is no regular file, and for those that have not what they say: the files of /sys say that they have a whole page.
+  fileprivate var isAsLongAsItSays: Bool {
+    guard let status = try? status(), status.isFileWithContent else { return false }
+    var byte: UInt8 = 0
+    return withUnsafeMutableBytes(of: &byte) { (try? read(into: $0, at: Int64(status.st_size) - 1)) != 0 }
+  }
 }
 
 extension FillPlan {

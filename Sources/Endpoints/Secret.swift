@@ -30,17 +30,33 @@ public enum SecretSource: Sendable {
   /// Of the file that holds it, if it is in one.
   public var path: String? { if case .file(let path) = self { path } else { nil } }
 
-  /// Reads the file or runs the command.
+  /// A command may ask its user, and a file that others can read is warned of once.
+  private static let read = SingleFlight<Secret>()
+
+  /// Tells sources apart. It may have the secret in it.
+  var key: String {
+    switch self {
+    case .value(let text, _): "value \(text)"
+    case .file(let path): "file \(path)"
+    case .command(let line): "command \(line)"
+    }
+  }
+
+  /// Reads the file or runs the command, once in a run.
   ///
   /// - Throws: `config` if it can't be had. A file that others can read is only warned of.
-  public func read(warn: @Sendable (String) -> Void) async throws(Failure) -> Secret {
+  public func read(warn: @escaping @Sendable (String) -> Void) async throws(Failure) -> Secret {
     switch self {
     case .value(let text, let origin):
       return try Secret(text, origin: origin)
     case .file(let path):
-      return try Secret(try SecretSource.contents(of: path, warn: warn), origin: "the file \(path)")
+      return try await SecretSource.read.value(of: key) { () throws(Failure) in
+        try Secret(try SecretSource.contents(of: path, warn: warn), origin: "the file \(path)")
+      }
     case .command(let line):
-      return try Secret(try await CapturedCommand.run(line), origin: "what the command \(line) printed")
+      return try await SecretSource.read.value(of: key) { () throws(Failure) in
+        try Secret(try await CapturedCommand.run(line), origin: "what the command \(line) printed")
+      }
     }
   }
 

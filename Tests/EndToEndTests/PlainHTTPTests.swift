@@ -41,17 +41,6 @@ struct PlainHTTPTests {
     #expect(box.spoolNames.isEmpty)
   }
 
-  @Test(
-    "a file that has less than it says is an error at once",
-    .enabled(if: exists("/sys/kernel/mm/transparent_hugepage/enabled"), "there is no such file here"))
-  func lyingFile() async throws {
-    let server = try await box.loopback()
-    let run = try await box.sluice("--input", "/sys/kernel/mm/transparent_hugepage/enabled", server.plain("/x"))
-    try run.failure(65, "input")
-    #expect(run.duration < .seconds(20))
-    #expect(!exists(server.plainFile("/x")))
-  }
-
   @Test("--no-sha256 leaves the hash of a regular file out of the result, and is an error where it would do nothing")
   func withoutHash() async throws {
     let server = try await box.loopback()

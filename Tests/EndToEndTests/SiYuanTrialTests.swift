@@ -75,6 +75,21 @@ struct SiYuanTrialTests {
     #expect(result["error"]["message"].text == "data/dir is a directory")
   }
 
+  @Test("what lies below a file is refused, and a folder that the kernel can't list is a folder")
+  func notListed() async throws {
+    let server = try await box.loopback()
+    try write([], to: server.siyuanFile("/data/file"))
+    for path in ["/data/file/x", "/data/file/folder/x"] {
+      let result = try await box.sluice(server.siyuan(path), input: .endless).failure(73, "rejected")
+      #expect(result["error"]["message"].text == "data/file is a file, not a directory")
+    }
+    try makeDirectory(server.siyuanFile("/data/dir"))
+    try FileManager.default.createSymbolicLink(atPath: server.siyuanFile("/data/dir/link"), withDestinationPath: "nowhere")
+    let result = try await box.sluice("check", server.siyuan("/data/dir")).failure(73, "rejected")
+    #expect(result["error"]["message"].text == "data/dir is a directory")
+    try await box.sluice(server.siyuan("/data/dir/x"), input: bytes).success()
+  }
+
   @Test("a read-only kernel is noticed before the input is read")
   func readOnly() async throws {
     let server = try await box.loopback("--read-only")
@@ -100,7 +115,8 @@ struct SiYuanTrialTests {
   /// Names and whether they can be new.
   private static let newNames: [(name: String, isAllowed: Bool)] = [
     (" blank before.txt", false), ("zero\u{200b}width", false), ("joined\u{200d}", false), ("\u{feff}bom", false),
-    ("soft\u{ad}hyphen", false), ("no-break\u{a0}space", false), ("wide\u{3000}space", false), ("right\u{202e}left", false),
+    ("soft\u{ad}hyphen", false), ("no-break\u{a0}space", false), ("wide\u{3000}space", true), ("\u{3000}wide", false),
+    ("right\u{202e}left", false),
     ("private\u{e000}", false), ("one blank.txt", true), ("e\u{301}🗄️数", true), (".hidden", true),
     (String(repeating: "n", count: 189), true), (String(repeating: "n", count: 190), false),
     (String(repeating: "n", count: 181) + ".txt", true), (String(repeating: "n", count: 182) + ".txt", false),

@@ -104,6 +104,20 @@ struct SurroundingsTests {
     #expect(run.errorText.contains("belongs to another user") == (isWarned || exit == 78), "\(run.summary)")
   }
 
+  // MARK: - Files
+
+  @Test(
+    "a file that says another size than it has is read as a stream",
+    .enabled(if: access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK) == 0),
+    arguments: [[], ["-z"], ["--check", "grep -q never"]])
+  func systemFile(flags: [String]) async throws {
+    let path = "/sys/kernel/mm/transparent_hugepage/enabled"
+    let result = try await box.start(box.client(flags + ["--input", path, "./x"])).finish().success()
+    #expect(result["input_bytes"].int == (try contents(path).count))
+    if flags != ["-z"] { try expectSame(contents("\(box.work)/x"), contents(path)) }
+    #expect(box.spoolNames.isEmpty)
+  }
+
   // MARK: - Hosts
 
   @Test(
@@ -170,5 +184,66 @@ struct SurroundingsTests {
     #expect(run.exit == 0, "\(run.summary)")
     #expect(proxy.requests.allSatisfy { $0.header("Host") == ascii && $0.target.hasPrefix("http://\(ascii)/") }, "\(proxy.requests)")
     #expect(!proxy.requests.isEmpty)
+  }
+
+  // MARK: - Logins
+
+  @Test("a wrong password is tried once for all destinations of a remote", arguments: [[], ["--no-preflight"]])
+  func oneLogin(flags: [String]) async throws {
+    let server = try await box.loopback()
+    let environment = ["TYPE": "alist", "URL": server.url, "USERNAME": "admin", "PASSWORD": "wrong"]
+    let variables = Dictionary(uniqueKeysWithValues: environment.map { ("SLUICE_REMOTE_NAS_\($0.key)", $0.value) })
+    let destinations = (1...6).map { "nas:/\($0)" }
+    let run = try await box.start(box.client(flags + destinations, input: .bytes(bytes), environment: variables)).finish()
+    #expect(run.exit == 77, "\(run.summary)")
+    #expect(try run.results().count == 6)
+    #expect(try server.log("/api/auth/login/hash").count == 1)
+  }
+
+  @Test("destinations of a remote share a login, and a fresh one when its token has expired")
+  func sharedLogin() async throws {
+    let server = try await box.loopback("--expire-token-after", "9")
+    let variables = [
+      "SLUICE_REMOTE_NAS_TYPE": "alist", "SLUICE_REMOTE_NAS_URL": server.url, "SLUICE_REMOTE_NAS_USERNAME": "admin",
+      "SLUICE_REMOTE_NAS_PASSWORD": Loopback.password,
+    ]
+    let run = try await box.sluice("nas:/a", "nas:/b", "nas:/c", input: bytes, environment: variables)
+    #expect(run.exit == 0, "\(run.summary)")
+    let asked = try server.log()
+    #expect(try server.log("/api/auth/login/hash").count <= asked.count / 9 + 1, "\(asked.count) requests")
+  }
+
+  @Test("a command that prints a secret is run once for all destinations", arguments: ["alist", "siyuan", "http"])
+  func oneCommand(type: String) async throws {
+    let server = try await box.loopback()
+    let path = type == "http" ? "/plain/" : "/data/"
+    let variables = [
+      "SLUICE_REMOTE_NAS_TYPE": type, "SLUICE_REMOTE_NAS_URL": server.url,
+      "SLUICE_REMOTE_NAS_TOKEN_COMMAND": "echo run >> runs; sleep 0.1; echo \(Loopback.token)",
+    ]
+    let run = try await box.sluice(
+      "nas:\(path)a", "nas:\(path)b", "nas:\(path)c", input: bytes, environment: variables)
+    #expect(run.exit == 0, "\(run.summary)")
+    #expect(try contents("\(box.work)/runs") == Array("run\n".utf8))
+  }
+
+  // MARK: - The rate
+
+  @Test("--limit-rate is kept below a kilobyte a second too")
+  func slowFile() async throws {
+    let server = try await box.loopback()
+    let short = [UInt8](repeating: 1, count: 100)
+    for destination in ["./x", server.plain("/x")] {
+      let run = try await box.sluice("--limit-rate", "100", destination, input: short)
+      #expect(try run.success()["upload_s"].double ?? 0 >= 0.99, "\(run.summary)")
+    }
+  }
+
+  @Test("a pause for the sake of --limit-rate is no silence of the connection")
+  func slowerThanPatience() async throws {
+    let server = try await box.loopback()
+    let run = try await box.sluice(
+      "--limit-rate", "1", "--idle-timeout", "900ms", "--retries", "0", server.plain("/x"), input: Array("ab".utf8))
+    #expect(try run.success()["upload_s"].double ?? 0 >= 1.99, "\(run.summary)")
   }
 }

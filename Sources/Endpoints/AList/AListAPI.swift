@@ -51,8 +51,6 @@ enum AListFinding: Sendable {
 final class AListAPI: Sendable {
   private struct Session {
     var token: Secret?
-    /// No login is tried again after a refusal: five failures lock the address.
-    var refusal: Failure?
     /// By folder: the driver of its storage, nil where the server names none.
     var drivers: [String: String?] = [:]
     /// By folder: whether renames are allowed there.
@@ -70,6 +68,8 @@ final class AListAPI: Sendable {
   private let http: HTTPTransport
   private let warn: @Sendable (String) -> Void
   private let session = Mutex(Session())
+  /// Of all destinations at a server together: five failures lock the address, and a login may end the token of the one before.
+  private static let logins = SingleFlight<Secret>()
 
   init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
     guard let base = remote.base else { throw Failure(.config, "an alist remote needs a url") }
@@ -295,9 +295,10 @@ final class AListAPI: Sendable {
 
   /// Sends a request with the credentials, and once more with fresh ones if the token has expired and a password is known.
   func reply(to request: HTTPRequest) async throws(Failure) -> AListReply {
-    let reply = try await send(request, try await token())
+    let token = try await token()
+    let reply = try await send(request, token)
     guard reply.code == 401, AListCode.saysExpired(reply.message), remote.username != nil else { return reply }
-    return try await send(request, try await logIn())
+    return try await send(request, try await logIn(insteadOf: token))
   }
 
   private func send(_ request: HTTPRequest, _ token: Secret?) async throws(Failure) -> AListReply {
@@ -323,13 +324,23 @@ final class AListAPI: Sendable {
     return remote.username == nil ? nil : try await logIn()
   }
 
-  /// Logs in with user name and password. The password goes as the hash that the login page sends (internal/model/user.go).
-  private func logIn() async throws(Failure) -> Secret {
+  /// Logs in with user name and password, unless another destination of the run has done so. None is tried again after a refusal.
+  ///
+  /// - Parameter expired: a token that does not serve any more.
+  private func logIn(insteadOf expired: Secret? = nil) async throws(Failure) -> Secret {
     guard let username = remote.username, let source = remote.password else {
       throw Failure(.auth, "there is no password for \(origin)", hint: "set password-file or password-command")
     }
-    if let refusal = session.withLock({ $0.refusal }) { throw refusal }
-    let password = try await source.read(warn: warn)
+    let token = try await AListAPI.logins.value(of: "\(url("")) \(username) \(source.key)", unless: { $0.exposed == expired?.exposed }) {
+      [self] () throws(Failure) in
+      try await freshToken(username, try await source.read(warn: warn))
+    }
+    session.withLock { $0.token = token }
+    return token
+  }
+
+  /// The password goes as the hash that the login page sends (internal/model/user.go).
+  private func freshToken(_ username: String, _ password: Secret) async throws(Failure) -> Secret {
     var body = JSONText()
     body.add("username", username)
     body.add("password", hexadecimal(SHA256.hash(data: Array("\(password.exposed)-https://github.com/alist-org/alist".utf8))))
@@ -340,12 +351,8 @@ final class AListAPI: Sendable {
     let reply = try await send(request, nil)
     guard reply.code == 200, let text = reply.data?["token"]?.string else {
       // The answer to a login is not shown: that of a success has the token in it.
-      let failure = AListCode.loginFailure(reply, username, origin)
-      if !failure.isRetryable { session.withLock { $0.refusal = failure } }
-      throw failure
+      throw AListCode.loginFailure(reply, username, origin)
     }
-    let token = try Secret(text, origin: "the token that \(origin) gave")
-    session.withLock { $0.token = token }
-    return token
+    return try Secret(text, origin: "the token that \(origin) gave")
   }
 }

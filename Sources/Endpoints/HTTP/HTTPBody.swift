@@ -29,6 +29,7 @@ struct HTTPBodySender {
   /// The payload's file for the connection's event loop alone; nil if the bytes must pass through this program, as with TLS.
   let file: NIOFileHandle?
   let window: SendWindow
+  let state: ExchangeState
   let writer: HTTPClient.Body.StreamWriter
 
   private var pace: Pace?
@@ -37,11 +38,13 @@ struct HTTPBodySender {
   private var turn = 0
 
   init(
-    _ body: HTTPBody, file: NIOFileHandle?, rateLimit: Int64?, _ window: SendWindow, to writer: HTTPClient.Body.StreamWriter
+    _ body: HTTPBody, file: NIOFileHandle?, rateLimit: Int64?, _ window: SendWindow, _ state: ExchangeState,
+    to writer: HTTPClient.Body.StreamWriter
   ) {
     self.body = body
     self.file = file
     self.window = window
+    self.state = state
     self.writer = writer
     pace = rateLimit.map { Pace(bytesPerSecond: $0) }
   }
@@ -55,7 +58,10 @@ struct HTTPBodySender {
       while offset < end {
         let largest = pace?.pieceSize ?? (file == nil ? 256 << 10 : 4 << 20)
         let size = Int(min(end - offset, Int64(min(largest, window.pieceSize))))
-        if let delay = pace?.delay(of: size) { try await Task.sleep(for: delay) }
+        if let moment = pace?.moment(of: size), moment > .now {
+          state.pauses(until: moment)
+          try await Task.sleep(until: moment)
+        }
         let piece = try piece(of: payload, at: offset, size)
         offset += Int64(size)
         // Asked before the last bytes go, so that an object that is not what it was never arrives whole.

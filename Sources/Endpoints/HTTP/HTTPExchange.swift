@@ -30,7 +30,13 @@ final class ExchangeState: Sendable {
   var lastMove: ContinuousClock.Instant { state.withLock { $0.lastMove } }
 
   func moved() {
-    state.withLock { $0.lastMove = .now }
+    // A piece may be taken during the pause before the next one.
+    state.withLock { $0.lastMove = max($0.lastMove, .now) }
+  }
+
+  /// Nothing will be sent before then, and that is not the connection's doing.
+  func pauses(until moment: ContinuousClock.Instant) {
+    state.withLock { $0.lastMove = max($0.lastMove, moment) }
   }
 
   /// The connection has taken the whole body.

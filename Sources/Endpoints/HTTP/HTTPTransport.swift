@@ -197,7 +197,7 @@ final class HTTPTransport: Sendable {
     let collector = AnswerCollector(request, state, window)
     defer { window.fail(CancellationError()) }
     do {
-      let task = openClient().execute(request: try message(for: request, window), delegate: collector)
+      let task = openClient().execute(request: try message(for: request, window, state), delegate: collector)
       var failure: (any Error)?
       do {
         try await withTaskCancellationHandler {
@@ -267,7 +267,7 @@ final class HTTPTransport: Sendable {
     }
   }
 
-  private func message(for request: HTTPRequest, _ window: SendWindow) throws -> HTTPClient.Request {
+  private func message(for request: HTTPRequest, _ window: SendWindow, _ state: ExchangeState) throws -> HTTPClient.Request {
     var message = try HTTPClient.Request(
       url: plainProxy?.url(for: request.url) ?? request.url, method: .RAW(value: request.method.rawValue))
     message.headers.add(name: "User-Agent", value: "sluice")
@@ -279,7 +279,7 @@ final class HTTPTransport: Sendable {
     let rateLimit = request.isUpload ? settings.rateLimit.map { max($0 / Int64(request.rateShare), 1) } : nil
     message.body = .stream(contentLength: request.body.length) { writer in
       eventLoop.makeFutureWithTask {
-        var sender = HTTPBodySender(request.body, file: file, rateLimit: rateLimit, window, to: writer)
+        var sender = HTTPBodySender(request.body, file: file, rateLimit: rateLimit, window, state, to: writer)
         try await sender.send()
       }
     }

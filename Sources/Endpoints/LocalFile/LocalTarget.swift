@@ -138,7 +138,10 @@ struct LocalTarget: Sendable {
     while offset < payload.length {
       if isCancelled.isSet { throw .interrupted }
       let count = try payload.read(into: buffer, at: offset)
-      if let delay = pace?.delay(of: count), delay > .zero { usleep(UInt32(min(delay.nanoseconds / 1000, 1_000_000))) }
+      let moment = pace?.moment(of: count)
+      while let moment, moment > .now, !isCancelled.isSet {
+        usleep(UInt32(max(0, min(ContinuousClock.now.duration(to: moment).nanoseconds / 1000, 200_000))) + 1)
+      }
       do throws(SystemError) {
         try file.writeAll(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
       } catch {

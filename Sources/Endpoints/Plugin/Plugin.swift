@@ -139,7 +139,7 @@ private final class Secrets: Sendable {
   /// By the keys that they have in the config file.
   ///
   /// - Throws: `config` if one can't be had.
-  func values(of remote: Remote, warn: @Sendable (String) -> Void) async throws(Failure) -> [String: String] {
+  func values(of remote: Remote, warn: @escaping @Sendable (String) -> Void) async throws(Failure) -> [String: String] {
     if let known = known.withLock({ $0 }) { return known }
     var values: [String: String] = [:]
     values["token"] = try await remote.token?.read(warn: warn).exposed

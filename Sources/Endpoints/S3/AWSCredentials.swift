@@ -108,7 +108,7 @@ enum AWSCredentialSource: Sendable {
   case none(Failure)
 
   /// - Throws: `auth` if there are none, `config` if they can't be had.
-  func read(warn: @Sendable (String) -> Void) async throws(Failure) -> AWSCredentials {
+  func read(warn: @escaping @Sendable (String) -> Void) async throws(Failure) -> AWSCredentials {
     switch self {
     case .remote(let accessKey, let secret):
       return try AWSCredentials(

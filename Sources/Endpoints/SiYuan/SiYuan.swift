@@ -48,7 +48,7 @@ public struct SiYuan: BuiltInEndpoint {
     warnOfPlace(path)
     try checkTime(attributes.modified)
     try await api.checkVersion()
-    try await api.checkAccess()
+    try await api.checkAccess(for: path)
     switch try await api.entry(path) {
     case .folder: throw Failure(.rejected, "\(path) is a directory", hint: "add the name of the object: \(path)/NAME")
     case .file:
@@ -56,8 +56,18 @@ public struct SiYuan: BuiltInEndpoint {
     case .missing:
       // The kernel asks this of new names alone.
       try SiYuanName.check(path)
-      if case .file = try await api.entry(parent(of: path)) {
-        throw Failure(.rejected, "\(parent(of: path)) is a file, not a directory")
+      try await checkFolders(above: path)
+    }
+  }
+
+  /// The nearest that is there must be a folder; the kernel makes the others.
+  private func checkFolders(above path: String) async throws(Failure) {
+    var folder = parent(of: path)
+    while !folder.isEmpty {
+      switch try await api.entry(folder) {
+      case .folder: return
+      case .file: throw Failure(.rejected, "\(folder) is a file, not a directory")
+      case .missing: folder = parent(of: folder)
       }
     }
   }

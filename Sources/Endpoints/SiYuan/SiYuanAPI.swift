@@ -48,13 +48,13 @@ final class SiYuanAPI: Sendable {
   ///
   /// Everything but a read-only kernel refuses to give a name to itself, so that nothing can come of it: 404 or 409. (`removeFile` without a
   /// path would tell as much to 3.7, but kernels before April 2026 take that for the whole workspace.)
-  func checkAccess() async throws(Failure) {
+  func checkAccess(for path: String) async throws(Failure) {
     let name = "temp/.sluice"
     let answer = try await send("/api/file/renameFile", ["path": name, "newPath": name])
     // A kernel without the call can still take an upload.
     if answer.status == 404 { return }
     if let failure = statusFailure(answer) { throw failure }
-    if SiYuanAPI.isReadOnly(answer) { throw failure(answer.json?["code"]?.integer, answer, origin) }
+    if SiYuanAPI.isReadOnly(answer) { throw failure(answer.json?["code"]?.integer, answer, path) }
   }
 
   /// Asks what is at `path`. The listing of a folder may be long, and is not wanted; a file is not read for it, which `getFile` would.
@@ -71,6 +71,24 @@ final class SiYuanAPI: Sendable {
     case 0: return .folder
     case 404: return .missing
     case 409: return .file
+    // It can't look: below a file, or into a folder with a dangling link in it.
+    case 500: return try await entryWithoutLooking(path)
+    default: throw failure(code, answer, path)
+    }
+  }
+
+  /// As `entry`, by the call that reads a file if there is one; nothing of it is waited for.
+  private func entryWithoutLooking(_ path: String) async throws(Failure) -> Entry {
+    var request = try await request("/api/file/getFile")
+    request.setJSON(SiYuanAPI.json(["path": path]))
+    request.wantsContent = false
+    let answer = try await http.send(request)
+    if answer.status == 200 { return .file }
+    if let failure = statusFailure(answer) { throw failure }
+    let code = try envelope(answer)["code"]?.integer
+    switch code {
+    case 404: return .missing
+    case 409: return .folder
     default: throw failure(code, answer, path)
     }
   }

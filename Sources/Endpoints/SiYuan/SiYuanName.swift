@@ -21,17 +21,20 @@ enum SiYuanName {
       let number = String(bad.value, radix: 16, uppercase: true)
       return "with the invisible character U+\(String(repeating: "0", count: max(4 - number.count, 0)))\(number) in them"
     }
-    if scalars.first == " " || scalars.last == " " { return "that begin or end with a blank" }
+    if scalars.first.map(isBlank) == true || scalars.last.map(isBlank) == true { return "that begin or end with a blank" }
     if scalars.last == "." { return "that end with a dot" }
     return isTooLong(name) ? "as long as this, which has \(name.utf8.count) bytes" : nil
   }
 
-  /// Spaces but the plain one, joiners, marks of direction and the like, and private characters. Characters that Unicode has not assigned are
+  /// The plain one and the wide one of Chinese are taken within a name.
+  private static func isBlank(_ scalar: Unicode.Scalar) -> Bool { scalar == " " || scalar == "\u{3000}" }
+
+  /// Other spaces, joiners, marks of direction and the like, and private characters. Characters that Unicode has not assigned are
   /// left to the kernel, whose tables may be newer.
   private static func isInvisible(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.properties.generalCategory {
     case .control, .format, .surrogate, .privateUse, .lineSeparator, .paragraphSeparator: true
-    case .spaceSeparator: scalar != " "
+    case .spaceSeparator: !isBlank(scalar)
     default: false
     }
   }

@@ -51,10 +51,14 @@ extension SiYuan {
     case .success(let text): path = text
     }
     guard let entry = SiYuanPath.inWorkspace(path) else { return Self.envelope(403, "permission denied") }
-    guard let facts = workspace.facts(entry) else { return Self.envelope(404, "path does not exist") }
+    guard let facts = workspace.facts(entry) else {
+      return errno == ENOENT ? Self.envelope(404, "path does not exist") : Self.internalError
+    }
     guard facts.isDirectory else { return Self.envelope(409, "path is not a directory") }
     let names: [String]
     do throws(FileError) { names = try workspace.names(entry) } catch { return Self.envelope(500, error.description) }
+    // The kernel asks for the target of each link.
+    guard !names.contains(where: { access(workspace.real(entry) + "/" + $0, F_OK) != 0 }) else { return Self.internalError }
     let entries = names.compactMap { name -> JSON? in
       guard let facts = workspace.facts(entry == "/" ? "/" + name : entry + "/" + name) else { return nil }
       return .object([
@@ -95,6 +99,10 @@ extension SiYuan {
       do throws(FileError) { try workspace.remove(entry) } catch { return Self.envelope(500, error.description) }
       return Self.envelope(0, "")
     }
+  }
+
+  private static var internalError: Answer {
+    envelope(500, "Internal Server Error. For details, see the SiYuan kernel log.")
   }
 
   private enum Member {

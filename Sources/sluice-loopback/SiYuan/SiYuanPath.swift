@@ -18,15 +18,16 @@ enum SiYuanPath {
     let scalars = name.unicodeScalars
     let refused = "~[](){}!&=#%$;'\":*?<>|\\/`".unicodeScalars
     guard !scalars.contains(where: { refused.contains($0) || !isPrintable($0) }) else { return false }
-    guard let first = scalars.first, let last = scalars.last, first != " ", last != " ", last != "." else { return name.isEmpty }
+    guard let first = scalars.first, let last = scalars.last else { return true }
+    guard !first.properties.isWhitespace, !last.properties.isWhitespace, last != "." else { return false }
     return truncated(name) == name
   }
 
-  /// As Go's unicode.IsPrint: letters, marks, numbers, punctuation, symbols, and the one blank of ASCII.
+  /// As Go's unicode.IsPrint: letters, marks, numbers, punctuation, symbols, and the one blank of ASCII; and the wide one of Chinese.
   private static func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.properties.generalCategory {
     case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false
-    case .spaceSeparator: scalar == " "
+    case .spaceSeparator: scalar == " " || scalar == "\u{3000}"
     default: true
     }
   }
