@@ -23,7 +23,7 @@ struct AListSessionTests {
     "a session that can't be right is refused",
     arguments: [
       #""chunk_size":9000000000000000000,"total_chunks":5"#, #""chunk_size":1048576,"total_chunks":1"#, #""chunk_size":0,"total_chunks":0"#,
-      #""chunk_size":-1,"total_chunks":10"#,
+      #""chunk_size":-1,"total_chunks":10"#, #""chunk_size":1,"total_chunks":5242880"#, #""chunk_size":1048575,"total_chunks":6"#,
     ])
   func absurd(sizes: String) async throws {
     let server = try box.scripted { exchange in

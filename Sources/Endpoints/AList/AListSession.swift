@@ -21,7 +21,10 @@ struct AListSession {
   private var memory: AListMemory { AListMemory(checkpoint: upload.checkpoint, path: upload.path) }
 
   /// What the server says of a session.
-  private struct Snapshot {
+  struct Snapshot {
+    /// Bytes of a chunk. The server takes none that is smaller (internal/multipart/session.go, Init), and very many would cost more than a put.
+    private static let sizes: ClosedRange<Int64> = (1 << 20)...(1 << 30)
+
     var id: String
     var state: String
     var chunkSize: Int64
@@ -30,10 +33,10 @@ struct AListSession {
     var progress: Double?
     var isResumed: Bool
 
-    /// - Parameter length: of the object: nil if the chunks do not make it up.
+    /// - Parameter length: of the object, 1 or more: nil if the chunks do not make it up.
     init?(_ data: JSONValue?, length: Int64) {
       guard let data, let id = data["upload_id"]?.string, let state = data["state"]?.string, let size = data["chunk_size"]?.integer,
-        (1...(1 << 30)).contains(size), let chunks = data["total_chunks"]?.integer, chunks == (length + size - 1) / size
+        Snapshot.sizes.contains(size), let chunks = data["total_chunks"]?.integer, chunks == (length - 1) / size + 1
       else { return nil }
       self.id = id
       self.state = state
@@ -50,7 +53,18 @@ struct AListSession {
     }
 
     var isCompleted: Bool { state == "completed" }
-    var missing: [Int] { (0..<chunks).filter { index in !received.contains { $0.contains(index) } } }
+
+    /// The chunks that the server lacks, in order.
+    var missing: [Range<Int>] {
+      var missing: [Range<Int>] = []
+      var next = 0
+      for range in received.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+        if next < range.lowerBound { missing.append(next..<range.lowerBound) }
+        next = max(next, range.upperBound + 1)
+      }
+      if next < chunks { missing.append(next..<chunks) }
+      return missing
+    }
   }
 
   /// Nil if the server has no sessions for this, so that an ordinary put must do.
@@ -114,16 +128,17 @@ struct AListSession {
     let had = upload.payload.length - missing.reduce(0) { $0 + Int64(range(of: $1, snapshot).count) }
     upload.meter.setSent(had)
     let result = await withTaskGroup(of: (Int, Result<AListReply, Failure>).self) { group in
-      var rest = missing[...]
+      var rest = missing.joined().makeIterator()
+      var next = rest.next()
       var running: Set<Int> = []
       var sent = had
       var failure: Failure?
       var completion: AListReply?
       while true {
-        while failure == nil, completion == nil, running.count < AListSession.inFlight, let index = rest.first,
+        while failure == nil, completion == nil, running.count < AListSession.inFlight, let index = next,
           index < (running.min() ?? index) + AListSession.window
         {
-          rest.removeFirst()
+          next = rest.next()
           running.insert(index)
           group.addTask { (index, await self.send(index, snapshot)) }
         }
@@ -142,9 +157,12 @@ struct AListSession {
     return try result.get()
   }
 
-  private func range(of index: Int, _ snapshot: Snapshot) -> Range<Int64> {
-    let start = min(Int64(index) * snapshot.chunkSize, upload.payload.length)
-    return start..<min(start + snapshot.chunkSize, upload.payload.length)
+  private func range(of index: Int, _ snapshot: Snapshot) -> Range<Int64> { range(of: index..<index + 1, snapshot) }
+
+  /// The bytes of some chunks, 1 or more.
+  private func range(of chunks: Range<Int>, _ snapshot: Snapshot) -> Range<Int64> {
+    let last = Int64(chunks.upperBound - 1) * snapshot.chunkSize
+    return Int64(chunks.lowerBound) * snapshot.chunkSize..<last + min(snapshot.chunkSize, upload.payload.length - last)
   }
 
   private func send(_ index: Int, _ snapshot: Snapshot) async -> Result<AListReply, Failure> {
