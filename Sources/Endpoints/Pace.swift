@@ -1,3 +1,5 @@
+import BytePath
+
 /// Keeps a stream below a rate, from its first byte on: the time of a piece passes before it goes.
 struct Pace {
   /// Small enough that a slow rate is smooth: a tenth of a second's bytes, 1 B to 256 KiB.
@@ -13,7 +15,7 @@ struct Pace {
 
   /// When `bytes` more may go.
   mutating func moment(of bytes: Int) -> ContinuousClock.Instant {
-    count += Int64(bytes)
+    count = count.addingSaturated(Int64(bytes))
     return start + .seconds(Double(count) / Double(bytesPerSecond))
   }
 }

@@ -34,7 +34,7 @@ final class Source: Sendable {
   /// Bytes from here to the end of a regular file that says how long it is; nil for anything else.
   var rest: Int64? {
     guard let status = try? descriptor.status(), status.isRegularFile, status.st_size > 0 else { return nil }
-    return max(0, Int64(status.st_size) - Int64(lseek(descriptor.raw, 0, SEEK_CUR)))
+    return max(0, Int64(status.st_size) - max(0, Int64(lseek(descriptor.raw, 0, SEEK_CUR))))
   }
 
   /// - Throws: `input` if it is closed.

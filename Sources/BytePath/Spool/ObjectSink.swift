@@ -33,7 +33,7 @@ final class ObjectWriter: ObjectSink {
 
   func append(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
     guard let spool else { return }
-    if let limit, meter.object + Int64(bytes.count) > limit {
+    if let limit, meter.object.addingSaturated(Int64(bytes.count)) > limit {
       throw Failure(
         .spool, "the object has more than the \(limit) bytes of --max-spool", hint: "raise --max-spool, or make the input shorter")
     }

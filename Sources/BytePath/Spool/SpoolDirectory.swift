@@ -81,7 +81,8 @@ public final class SpoolDirectory: Sendable {
   public var freeBytes: Int64? {
     var status = statvfs()
     guard fstatvfs(descriptor.raw, &status) == 0 else { return nil }
-    return Int64(status.f_bavail) * Int64(status.f_frsize)
+    // Network file systems and FUSE say what they like.
+    return Int64(clamping: status.f_bavail).multipliedSaturated(by: Int64(clamping: status.f_frsize))
   }
 
   /// Removes what runs left that died before the end of their input. Best effort: a later run tries again.

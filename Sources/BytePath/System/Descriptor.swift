@@ -73,6 +73,22 @@ public final class Descriptor: Sendable {
     }
   }
 
+  /// Writes what there is room for; nil if that is nothing. Waits for room only if the descriptor blocks.
+  func writeSome(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int? {
+    do throws(SystemError) {
+      return try repeating("write") { systemWrite(raw, bytes.baseAddress, bytes.count) }
+    } catch {
+      guard error.code == EAGAIN else { throw error }
+      return nil
+    }
+  }
+
+  /// Whether a call waits until it can do something.
+  var blocks: Bool { fcntl(raw, F_GETFL) & O_NONBLOCK == 0 }
+
+  /// Makes calls return at once instead of waiting. Only for what no other process shares, as it is true of all who do.
+  func stopBlocking() { _ = fcntl(raw, F_SETFL, fcntl(raw, F_GETFL) | O_NONBLOCK) }
+
   /// Writes the UTF-8 of `text`. Blocks.
   public func writeAll(_ text: String) throws(SystemError) { try writeAll(Array(text.utf8)) }
 
@@ -137,12 +153,7 @@ extension stat {
   public func isSameFile(as other: stat) -> Bool { st_dev == other.st_dev && st_ino == other.st_ino }
 
   /// The time of the last change of the content, in milliseconds since 1970; the nearest that there is for one that is out of reach.
-  public var modifiedMilliseconds: Int64 {
-    let (milliseconds, isTooFar) = Int64(modification.tv_sec).multipliedReportingOverflow(by: 1000)
-    guard !isTooFar else { return modification.tv_sec < 0 ? .min : .max }
-    let (sum, isOver) = milliseconds.addingReportingOverflow(Int64(modification.tv_nsec) / 1_000_000)
-    return isOver ? .max : sum
-  }
+  public var modifiedMilliseconds: Int64 { milliseconds(of: modification) }
 
   /// When the content was last changed.
   var modification: timespec {

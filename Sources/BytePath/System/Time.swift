@@ -7,5 +7,10 @@ public func wholeSeconds(_ milliseconds: Int64) -> Int64 {
 public func millisecondsNow() -> Int64 {
   var time = timespec()
   clock_gettime(CLOCK_REALTIME, &time)
-  return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+  return milliseconds(of: time)
+}
+
+/// A time in milliseconds, rounded down; the last one that there is for those of some file systems, which have room for more years.
+func milliseconds(of time: timespec) -> Int64 {
+  Int64(time.tv_sec).multipliedSaturated(by: 1000).addingSaturated(Int64(time.tv_nsec) / 1_000_000)
 }

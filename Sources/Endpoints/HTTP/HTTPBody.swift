@@ -16,7 +16,7 @@ struct HTTPBody: Sendable {
   var range: Range<Int64> { part ?? 0..<(payload?.length ?? 0) }
 
   /// Bytes in all.
-  var length: Int64 { Int64(prefix.count + range.count + suffix.count) }
+  var length: Int64 { Int64(range.count).addingSaturated(Int64(prefix.count + suffix.count)) }
 }
 
 /// Hands a body to a connection, some pieces ahead of what that has taken.

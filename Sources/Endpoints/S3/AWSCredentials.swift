@@ -28,7 +28,7 @@ extension AWSCredentials {
   static func moment(_ text: String) -> Int64? {
     for hasFraction in [false, true] {
       let style = Date.ISO8601FormatStyle(includingFractionalSeconds: hasFraction)
-      if let date = try? style.parse(text) { return Int64(date.timeIntervalSince1970 * 1000) }
+      if let date = try? style.parse(text) { return Int64(saturating: date.timeIntervalSince1970 * 1000) }
     }
     return nil
   }
@@ -88,7 +88,7 @@ final class AWSCredentialCache: Sendable {
     do throws(Failure) {
       var credentials = try await read()
       // Some that are old from the start are not asked for before each call: the server will say whether they are.
-      credentials.end = credentials.end.flatMap { $0 - Self.margin > now() ? $0 - Self.margin : nil }
+      credentials.end = credentials.end.map { $0.subtractingSaturated(Self.margin) }.flatMap { $0 > now() ? $0 : nil }
       result = .success(credentials)
     } catch {
       result = .failure(error)

@@ -27,6 +27,10 @@ public struct S3: BuiltInEndpoint {
 
   public func checkOptions(_ options: [String: String]) throws(Failure) { _ = try S3Options(options) }
 
+  public func openFiles(_ attributes: Attributes) -> Int {
+    4 + ((try? S3Options(attributes.options))?.concurrency ?? S3Options.mostConcurrent)
+  }
+
   public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
     let object = try S3Object(path)
     let answer = try await api.send(S3Call(.head, object))
@@ -72,6 +76,7 @@ public struct S3: BuiltInEndpoint {
   public func put(_ upload: Upload) async throws(Failure) -> Receipt {
     let object = try S3Object(upload.path)
     let options = try S3Options(upload.attributes.options)
+    try options.checkFits(upload.payload.length)
     if upload.checkpoint.text != nil || options.plan(for: upload.payload.length) != nil {
       let multipart = S3Multipart(api: api, object: object, upload: upload, options: options, memory: memory, detail: context.detail)
       return try await multipart.put { () throws(Failure) in try await refuseExisting(object, upload.attributes) }

@@ -45,6 +45,7 @@ struct S3Multipart {
 
   /// The parts that the server has; nil if it does not know the upload any more.
   private func list(_ session: S3Session) async throws(Failure) -> [Int: S3ListedPart]? {
+    let numbers = S3PartPlan(length: payload.length, partSize: session.partSize).numbers
     var parts: [Int: S3ListedPart] = [:]
     var marker: String?
     repeat {
@@ -58,9 +59,10 @@ struct S3Multipart {
       guard let page = S3PartList(parsing: answer.xml) else {
         throw answer.withEvidence(Failure(.protocol, "\(api.origin) gives no list of the parts of \(object.path)"))
       }
-      parts.merge(page.parts) { $1 }
-      // A server that does not move on would be asked for ever.
-      marker = page.next.flatMap { Int($0) ?? 0 > Int(marker ?? "0") ?? 0 ? $0 : nil }
+      let before = parts.count
+      parts.merge(page.parts.filter { numbers.contains($0.key) }) { $1 }
+      // A server that only counts on would be asked for ever. Each page must bring a part of this object, of which there are only so many.
+      marker = parts.count > before ? page.next : nil
     } while marker != nil
     return parts
   }

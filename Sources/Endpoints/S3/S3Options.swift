@@ -78,6 +78,14 @@ struct S3Options: Sendable {
     headers + attributes.s3Headers.filter { automatic in !headers.contains { $0.name == automatic.name } }
   }
 
+  /// - Throws: `rejected` if an object of this length has no place in as many and as large parts as there may be.
+  func checkFits(_ length: Int64) throws(Failure) {
+    guard let plan = plan(for: length), plan.partSize > S3PartPlan.sizes.upperBound else { return }
+    throw Failure(
+      .rejected, "the object has \(length) bytes, and S3 takes \(S3PartPlan.mostParts) parts of 5 GiB at the most",
+      hint: "make objects that are smaller with --part-size")
+  }
+
   /// How an object of this length is cut; nil if it goes in one piece.
   func plan(for length: Int64) -> S3PartPlan? {
     guard length > partSize ?? S3Options.threshold else { return nil }
@@ -99,14 +107,15 @@ struct S3PartPlan: Sendable, Equatable {
   /// - Parameter partSize: is raised, to whole MiB, where there would be too many parts.
   init(length: Int64, partSize: Int64) {
     self.length = length
-    let least = (length + S3PartPlan.mostParts - 1) / S3PartPlan.mostParts
+    let least = (max(length, 1) - 1) / S3PartPlan.mostParts + 1
     self.partSize = least > partSize ? ((least + (1 << 20) - 1) >> 20) << 20 : partSize
   }
 
-  var numbers: ClosedRange<Int> { 1...max(Int((length + partSize - 1) / partSize), 1) }
+  var numbers: ClosedRange<Int> { 1...Int((max(length, 1) - 1) / partSize + 1) }
 
+  /// - Parameter number: one of `numbers`.
   func range(of number: Int) -> Range<Int64> {
     let start = Int64(number - 1) * partSize
-    return start..<min(start + partSize, length)
+    return start..<start + min(partSize, length - start)
   }
 }

@@ -17,7 +17,7 @@ struct AListSession: Sendable {
   /// Chunks that a request is sending just now.
   var running: Set<Int> = []
 
-  var chunks: Int { (size + chunkSize - 1) / chunkSize }
+  var chunks: Int { (max(size, 1) - 1) / chunkSize + 1 }
   var receivedBytes: Int { received.reduce(0) { $0 + range(of: $1).count } }
   /// The first chunk that is missing.
   var frontier: Int { (0..<chunks).first { !received.contains($0) } ?? chunks }
@@ -36,7 +36,11 @@ struct AListSession: Sendable {
     received = []
   }
 
-  func range(of index: Int) -> Range<Int> { index * chunkSize..<min((index + 1) * chunkSize, size) }
+  /// - Parameter index: below `chunks`.
+  func range(of index: Int) -> Range<Int> {
+    let start = index * chunkSize
+    return start..<start + min(chunkSize, size - start)
+  }
 
   /// - Parameter resumed: nil where the answer does not say.
   func json(resumed: Bool?) -> JSON {

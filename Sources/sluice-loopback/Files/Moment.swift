@@ -9,8 +9,14 @@ struct Moment: Sendable {
   }
 
   init(milliseconds: Int64) {
-    seconds = Int((milliseconds - (milliseconds % 1000 + 1000) % 1000) / 1000)
-    nanoseconds = Int((milliseconds % 1000 + 1000) % 1000) * 1_000_000
+    let (whole, rest) = milliseconds.quotientAndRemainder(dividingBy: 1000)
+    seconds = Int(rest < 0 ? whole - 1 : whole)
+    nanoseconds = Int(rest < 0 ? rest + 1000 : rest) * 1_000_000
+  }
+
+  init(seconds: Int64) {
+    self.seconds = Int(seconds)
+    nanoseconds = 0
   }
 
   static var now: Moment {
@@ -24,6 +30,12 @@ struct Moment: Sendable {
     time.tv_sec = time_t(seconds)
     time.tv_nsec = nanoseconds
     return time
+  }
+
+  /// Since 1970, as far as there is room for them.
+  var milliseconds: Int64 {
+    let (whole, overflows) = Int64(seconds).multipliedReportingOverflow(by: 1000)
+    return overflows ? (seconds < 0 ? .min : .max) : whole + min(Int64(nanoseconds / 1_000_000), .max - max(whole, 0))
   }
 
   /// RFC 3339 as Go writes it: UTC, as many digits of the second as are needed.

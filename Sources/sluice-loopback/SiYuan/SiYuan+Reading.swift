@@ -34,7 +34,7 @@ extension SiYuan {
     guard case .success(let path) = try await member("path", of: exchange), path.hasPrefix("assets/"),
       let entry = SiYuanPath.inWorkspace("data/" + path), let facts = workspace.facts(entry)
     else { return Self.envelope(1, "") }
-    let milliseconds = JSON.int(Int64(facts.modified.seconds) * 1000 + Int64(facts.modified.nanoseconds / 1_000_000))
+    let milliseconds = JSON.int(facts.modified.milliseconds)
     return Self.envelope(0, "", .object([("created", milliseconds), ("size", .int(Int64(facts.size))), ("updated", milliseconds)]))
   }
 

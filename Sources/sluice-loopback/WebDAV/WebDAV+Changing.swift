@@ -6,7 +6,7 @@ extension WebDAV {
     do {
       guard exchange.path != WebDAV.prefix else { throw Refusal(WebDAV.status(405)) }
       try demand(.write, on: path)
-      let modified = exchange.header("X-OC-Mtime").flatMap { Int64($0) }.map { Moment(milliseconds: $0 * 1000) }
+      let modified = exchange.header("X-OC-Mtime").flatMap { Int64($0) }.map { Moment(seconds: $0) }
       do {
         try await alist.store(exchange, at: path, modified: modified)
         if !alist.isOpenList, !exchange.hasBody { try storeLineBreak(path) }

@@ -56,7 +56,7 @@ struct HeldDrop: RunnableCommand {
       let terminal = try? Descriptor.open("/dev/tty", O_RDWR)
     else { return true }
     let jobs = selected.map { try? HeldJob(reading: $0.id, in: $0.directory) }
-    let bytes = jobs.reduce(Int64(0)) { $0.addingReportingOverflow($1?.bytes ?? 0).partialValue }
+    let bytes = jobs.reduce(Int64(0)) { $0.addingSaturated($1?.bytes ?? 0) }
     var what = "\(selected.count) objects of \(ProgressLine.size(bytes))"
     if selected.count == 1 {
       let job = jobs[0].map { "\(ProgressLine.size($0.bytes)) for \($0.destinations.map(\.text).joined(separator: " "))" }

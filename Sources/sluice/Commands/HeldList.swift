@@ -46,7 +46,7 @@ struct HeldList: RunnableCommand {
 
   /// In the unit that says enough.
   private static func age(of job: HeldJob) -> String {
-    let seconds = max(0, millisecondsNow().subtractingReportingOverflow(job.created).partialValue / 1000)
+    let seconds = max(0, millisecondsNow().subtractingSaturated(job.created) / 1000)
     let units: [(Int64, String)] = [(86400, "d"), (3600, "h"), (60, "min")]
     guard let (size, name) = units.first(where: { seconds >= $0.0 }) else { return "\(seconds) s" }
     return "\(seconds / size) \(name)"

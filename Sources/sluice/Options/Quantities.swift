@@ -45,7 +45,7 @@ struct Timestamp: ExpressibleByArgument, Sendable {
       text.removeSubrange(point..<digits.endIndex)
     }
     guard let date = try? Date(text, strategy: .iso8601), date.timeIntervalSince1970 >= 0 else { return nil }
-    milliseconds = Int64(date.timeIntervalSince1970) * 1000 + rest
+    milliseconds = Int64(saturating: date.timeIntervalSince1970).multipliedSaturated(by: 1000).addingSaturated(rest)
   }
 }
 

@@ -45,7 +45,8 @@ struct TransferOptions: ParsableArguments {
     Dictionary(endpointOptions.map { ($0.key, $0.value) }) { $1 }
   }
 
-  var retryPolicy: RetryPolicy { RetryPolicy(limit: retries, longest: retryMaxTime?.duration) }
+  /// One try less than can be counted, as the first one comes on top.
+  var retryPolicy: RetryPolicy { RetryPolicy(limit: min(retries, .max - 1), longest: retryMaxTime?.duration) }
 
   func httpSettings() throws(Failure) -> HTTPSettings {
     var settings = HTTPSettings()

@@ -91,7 +91,7 @@ final class Progress: Sendable {
       let seconds = state.lastTime.duration(to: now).seconds
       if seconds > 0.05 {
         for index in bytes.indices {
-          let current = max(0, Double(bytes[index] - state.lastBytes[index])) / seconds
+          let current = max(0, Double(bytes[index].subtractingSaturated(state.lastBytes[index]))) / seconds
           // The first figure stands for itself; after that each counts for a part that depends on how long it stands for.
           let weight = min(1, seconds / 2)
           state.rates[index] = state.rates[index].map { $0 * (1 - weight) + current * weight } ?? current
@@ -120,17 +120,17 @@ final class Progress: Sendable {
   private func inputLine(_ bytes: Int64, _ rate: Double?) -> ProgressLine.Parts {
     var text = "in \(ProgressLine.size(bytes))  \(ProgressLine.rate(rate))"
     let object = input.object
-    if isGzip, bytes > 0, object > 0 { text += "  gzip \(ProgressLine.size(object)) (\(object * 100 / bytes) %)" }
+    if isGzip, bytes > 0, object > 0 { text += "  gzip \(ProgressLine.size(object)) (\(object.multipliedSaturated(by: 100) / bytes) %)" }
     return ProgressLine.Parts(name: names.count == 1 ? names[0] : "\(names.count) destinations", figures: text)
   }
 
   private func uploadLine(_ index: Int, of total: Int64, _ sent: Int64, _ rate: Double?) -> ProgressLine.Parts {
-    var text = "\(total == 0 ? 100 : sent * 100 / total) %  \(ProgressLine.size(sent))/\(ProgressLine.size(total))"
+    var text = "\(sent.percent(of: total)) %  \(ProgressLine.size(sent))/\(ProgressLine.size(total))"
     if sent >= total {
       text += meters[index].serverPercent.map { "  the server has stored \($0) %" } ?? "  waiting for the answer"
     } else {
       text += "  \(ProgressLine.rate(rate))"
-      if let rate, rate > 1 { text += "  \(ProgressLine.time(Double(total - sent) / rate)) left" }
+      if let rate, rate > 1 { text += "  \(ProgressLine.time(Double(total.subtractingSaturated(sent)) / rate)) left" }
     }
     return ProgressLine.Parts(name: names[index], figures: text)
   }

@@ -1,3 +1,4 @@
+import BytePath
 import Endpoints
 
 /// How progress is written.
@@ -54,7 +55,7 @@ enum ProgressLine {
   }
 
   static func rate(_ bytesPerSecond: Double?) -> String {
-    bytesPerSecond.map { "\(size(Int64($0)))/s" } ?? ""
+    bytesPerSecond.map { "\(size(Int64(saturating: $0)))/s" } ?? ""
   }
 
   static func time(_ seconds: Double) -> String {
@@ -72,7 +73,7 @@ enum ProgressLine {
     text.add("bytes", bytes)
     text.add("total", total)
     text.add("object_bytes", object)
-    text.add("rate", rate.map { Int64($0) })
+    text.add("rate", rate.map { Int64(saturating: $0) })
     text.add("server_percent", serverPercent.map(Int64.init))
     return text.text
   }
