@@ -47,9 +47,12 @@ struct InjectionTests {
   static let rows: [Row] = [
     Row(calls: Calls(name: "read", on: .input, times: 1...3), errors: ["EIO"], statuses: [65], ways: inputs),
     Row(calls: Calls(name: "pread64", on: .input, times: 1...3), errors: ["EIO"], statuses: [65], ways: [.fileToPlain, .fileToFile]),
-    // The HTTP client tells of a connection that broke, whichever end of the copy the error was of.
+    // One that fails where it is asked whether it can be done at all leaves the bytes to read and write.
     Row(
-      calls: Calls(name: "sendfile", times: 1...2), errors: ["EIO", "ECONNRESET"], statuses: [69],
+      calls: Calls(name: "sendfile", times: 1...3), errors: ["EIO"], statuses: [65, 74],
+      ways: [.fileToPlain, .inputToPlain, .heldToPlain]),
+    Row(
+      calls: Calls(name: "sendfile", times: 1...2), errors: ["ECONNRESET"], statuses: [69],
       ways: [.fileToPlain, .inputToPlain, .heldToPlain]),
     Row(calls: Calls(name: "write", times: 30...31), errors: ["ENOSPC", "EIO"], statuses: [74], ways: inputs),
     Row(calls: Calls(name: "mkdir"), errors: ["ENOSPC", "EIO"], statuses: [74], ways: inputs),

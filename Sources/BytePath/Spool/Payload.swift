@@ -17,9 +17,13 @@ public final class Payload: Sendable {
   public var mayBeMoved: Bool { movable.load(ordering: .relaxed) }
   private let movable = Atomic(false)
 
-  private let descriptor: Descriptor
-  private let name: String
+  let descriptor: Descriptor
+  let kernelSending = KernelSending()
+  let name: String
   private let digests: Mutex<[HashAlgorithm: Task<Result<String, Failure>, Never>]>
+
+  /// The kind of the failure that its bytes can't be read.
+  var failureKind: Failure.Kind { spool == nil ? .input : .spool }
 
   /// - Parameter digests: those that are known, in lower-case hex.
   public init(spool: Spool, length: Int64, inputLength: Int64, digests: [HashAlgorithm: String]) {
@@ -39,7 +43,7 @@ public final class Payload: Sendable {
     let payload = Payload(spool: spool, length: length, inputLength: inputLength, digests: [.sha256: sha256])
     var size: Int64 = -1
     if let status = try? spool.data.status() { size = Int64(status.st_size) }
-    guard size == length, try await payload.computedDigest(.sha256) == sha256 else {
+    guard length >= 0, size == length, try await payload.computedDigest(.sha256) == sha256 else {
       throw Failure(.spool, "the spool \(spool.id) is not what it was when it was held", hint: "its bytes are in \(spool.id).data")
     }
     return payload
@@ -163,7 +167,7 @@ public final class Payload: Sendable {
         count += more
       } catch {
         let reason = error.code == 0 ? "it is shorter than it was" : error.words
-        throw Failure(spool == nil ? .input : .spool, "cannot read \(name): \(reason)")
+        throw Failure(failureKind, "cannot read \(name): \(reason)")
       }
     }
     return count
@@ -212,7 +216,7 @@ public final class Payload: Sendable {
       return again
     } catch {
       let reason = error.code == ESTALE || error.code == ENOENT ? "its name is not that of the same file any more" : error.words
-      throw Failure(spool == nil ? .input : .spool, "cannot open \(name) again: \(reason)")
+      throw Failure(failureKind, "cannot open \(name) again: \(reason)")
     }
   }
 

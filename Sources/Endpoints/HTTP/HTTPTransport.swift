@@ -13,12 +13,12 @@ import Synchronization
 /// size; the proxies of the environment.
 final class HTTPTransport: Sendable {
   private static let redirectLimit = 5
-  private static let eventLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  /// Made when a connection is first needed.
+  static let eventLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
   /// Made when it is first needed: most of the start-up time of an upload is its own, and one that was made must be shut down.
   private let client = Mutex<HTTPClient?>(nil)
-  /// By the identity of the payload, which lives as long as its entry.
-  private let files = Mutex<[ObjectIdentifier: (payload: Payload, handle: NIOFileHandle)]>([:])
+  private let files = PayloadFiles()
   private let configuration: HTTPClient.Configuration
   private let settings: HTTPSettings
   private let plainProxy: PlainProxy?
@@ -44,8 +44,8 @@ final class HTTPTransport: Sendable {
     // The zone is for the connection alone: neither the server nor its certificate knows it.
     if let zone = base.zone { configuration.dnsOverride["[\(base.host)]"] = "\(base.host)%\(zone)" }
     plainProxy = try HTTPTransport.useProxy(for: base, &configuration)
-    configuration.http1_1ConnectionDebugInitializer = { [isProxied = plainProxy != nil] channel in
-      AnswerMender.add(to: channel).flatMap {
+    configuration.http1_1ConnectionDebugInitializer = { [files, isProxied = plainProxy != nil] channel in
+      AnswerMender.add(to: channel).flatMap { StatusGuard.add(to: channel) }.flatMap { files.watch(channel) }.flatMap {
         isProxied ? PlainProxy.prepare(channel) : channel.eventLoop.makeSucceededVoidFuture()
       }
     }
@@ -91,11 +91,7 @@ final class HTTPTransport: Sendable {
       return client
     }
     try? await made?.shutdown()
-    let open = files.withLock { files in
-      defer { files = [:] }
-      return files.values.map(\.handle)
-    }
-    for handle in open { try? handle.close() }
+    files.closeAll()
   }
 
   private func openClient() -> HTTPClient {
@@ -153,7 +149,11 @@ final class HTTPTransport: Sendable {
       group.cancelAll()
       return result ?? .failure(.interrupted)
     }
-    if case .failure = answer, Task.isCancelled { throw .interrupted }
+    if case .failure = answer {
+      if Task.isCancelled { throw .interrupted }
+      // The connection is gone for the file's sake, not for the server's.
+      if let failure = request.body.payload?.takeKernelFailure() { throw failure }
+    }
     return try answer.get()
   }
 
@@ -275,7 +275,9 @@ final class HTTPTransport: Sendable {
     for (name, value) in request.headers + (plainProxy?.headers(for: request.url) ?? []) { message.headers.add(name: name, value: value) }
     guard request.body.length > 0 else { return message }
     let eventLoop = HTTPTransport.eventLoop.any()
-    let file = request.url.hasPrefix("http:") ? try request.body.payload.map { try fileHandle(of: $0) } : nil
+    // Bytes that are encrypted must pass through this program.
+    let sent = request.url.hasPrefix("http:") ? request.body.payload.flatMap { $0.isSentByKernel ? $0 : nil } : nil
+    let file = try sent.map { try files.handle(of: $0) }
     let rateLimit = request.isUpload ? settings.rateLimit.map { max($0 / Int64(request.rateShare), 1) } : nil
     message.body = .stream(contentLength: request.body.length) { writer in
       eventLoop.makeFutureWithTask {
@@ -285,30 +287,6 @@ final class HTTPTransport: Sendable {
     }
     return message
   }
-
-  /// A connection that broke may still have a region of the file in hand, but not for long: it was told to close.
-  private func letGo(of key: ObjectIdentifier) {
-    guard let file = files.withLock({ $0.removeValue(forKey: key) }) else { return }
-    HTTPTransport.eventLoop.any().scheduleTask(in: .seconds(1)) { try? file.handle.close() }
-  }
-
-  /// The payload's file as the event loop sends from it. It stays open until all connections are closed, because a connection that is being
-  /// closed may still have a region of it in hand.
-  private func fileHandle(of payload: Payload) throws(Failure) -> NIOFileHandle {
-    // One step, as requests that send parts of the payload side by side all ask for it.
-    try files.withLock { (files) throws(Failure) in
-      if let known = files[ObjectIdentifier(payload)] { return known.handle }
-      let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: try payload.duplicateDescriptor())
-      let key = ObjectIdentifier(payload)
-      files[key] = (payload, handle)
-      payload.whenEnded { [weak self] in self?.letGo(of: key) }
-      return handle
-    }
-  }
-}
-
-extension Duration {
-  var nanoseconds: Int64 { components.seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000 }
 }
 
 /// Where a redirect leads.
