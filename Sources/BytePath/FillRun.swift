@@ -69,6 +69,8 @@ final class FillRun: Sendable {
         Filter(command: Command(shell: line, role: "filter"), input: pipes[index].read, output: pipes[index + 1].write)
       }
       filterEnds = (pipes[0].write, pipes[plan.filters.count].read)
+      pipes[0].write.stopBlocking()
+      enlargePipe(pipes[0].write.raw, to: 1 << 20)
     }
   }
 
@@ -238,12 +240,15 @@ final class FillRun: Sendable {
     guard let filterEnds else { return try object.append(bytes) }
     // A filter may end before its input, as `head` does: the rest is read all the same, and the filter's status says whether that was right.
     guard filterEnds.input.raw >= 0 else { return }
+    let isTaken: Bool
     do throws(SystemError) {
-      try filterEnds.input.writeAll(bytes)
+      isTaken = try interrupt.writeAll(bytes, to: filterEnds.input)
     } catch {
       guard error.code == EPIPE else { throw Failure(.input, "cannot write to \(filters[0].command.description): \(error.words)") }
       try? filterEnds.input.close()
+      return
     }
+    if !isTaken { throw .interrupted }
   }
 
   /// The thread behind the last filter.

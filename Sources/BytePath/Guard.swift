@@ -14,6 +14,7 @@ final class Guard: Sendable {
     command = Command(shell: line, role: "check")
     input = pipe.read
     feed = pipe.write
+    feed.stopBlocking()
   }
 
   /// Hands a part of the input on. One that reads no more, as `head` does, is judged by its exit status alone. Blocks until all is taken,

@@ -1,4 +1,5 @@
-/// A switch that ends the waiting of threads that read from descriptors: `read(2)` itself knows nothing of a cancelled task.
+/// A switch that ends the waiting of threads that read from descriptors or write to pipes: the system calls themselves know nothing of a
+/// cancelled task. Whoever writes to a pipe does it through one, as a pipe that nobody reads may have many holders.
 public final class Interrupt: Sendable {
   private let ends: (read: Descriptor, write: Descriptor)
 
@@ -17,22 +18,28 @@ public final class Interrupt: Sendable {
     try wait(for: Int16(POLLIN), of: descriptor) { false }
   }
 
-  /// Writes every byte, in pieces so small that a pipe that has room for any takes each at once, and so waits where it can be interrupted.
+  /// Writes every byte, and waits where it can be interrupted. A descriptor that does not block takes as much at a time as there is room
+  /// for; any other one pieces so small that a pipe that has room for any takes each at once.
   ///
   /// - Parameters:
   ///   - isOver: asked now and then whether nobody will read any more.
   ///   - moved: told of each piece that has been taken.
   /// - Returns: false if the interrupt came first, or it is over.
-  func writeAll(
+  public func writeAll(
     _ bytes: UnsafeRawBufferPointer, to descriptor: Descriptor, unless isOver: () -> Bool = { false }, moved: () -> Void = {}
   ) throws(SystemError) -> Bool {
+    let blocks = descriptor.blocks
+    var mustWait = blocks
     var rest = bytes
     while !rest.isEmpty {
-      guard try wait(for: Int16(POLLOUT), of: descriptor, unless: isOver) else { return false }
-      let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(Int(PIPE_BUF)))
-      try descriptor.writeAll(piece)
+      if mustWait {
+        guard try wait(for: Int16(POLLOUT), of: descriptor, unless: isOver) else { return false }
+      }
+      mustWait = true
+      let piece = blocks ? UnsafeRawBufferPointer(rebasing: rest.prefix(Int(PIPE_BUF))) : rest
+      guard let count = try descriptor.writeSome(piece) else { continue }
       moved()
-      rest = UnsafeRawBufferPointer(rebasing: rest[piece.count...])
+      rest = UnsafeRawBufferPointer(rebasing: rest[count...])
     }
     return true
   }
