@@ -96,6 +96,9 @@ public protocol Endpoint: Sendable {
   /// - Throws: `Failure.mismatch` if it is not, or whatever the asking fails with.
   func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification
 
+  /// How many files and connections it may have open at a time for one upload.
+  func openFiles(_ attributes: Attributes) -> Int
+
   /// Lets go of connections.
   func close() async
 }
@@ -121,6 +124,7 @@ extension Endpoint {
   public func directoryPath(_ text: String) throws(Failure) -> String { try objectPath(text) }
   public func checkOptions(_ options: [String: String]) throws(Failure) {}
   public func abandon(_ upload: Upload) async throws(Failure) {}
+  public func openFiles(_ attributes: Attributes) -> Int { 8 }
   public func close() async {}
 }
 

@@ -38,6 +38,10 @@ enum Main {
     hidePasswords()
     let signals = Signals()
     signals.install()
+    do throws(Failure) { try OpenFiles().reserve() } catch {
+      Messages().failure(error)
+      exit(error.kind.exitStatus(signal: nil))
+    }
     if arguments.contains(where: { $0 == "--version" || $0 == "-V" }) { exit(print("sluice \(version)", Messages())) }
     Task.detached { exit(await run(arguments, command: command, signals)) }
     signals.waitForever()

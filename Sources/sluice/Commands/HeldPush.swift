@@ -119,6 +119,7 @@ private struct Pushing {
     let transfer = command.transfer
     let opened = try Opening(options: transfer, settings: try transfer.httpSettings(), messages: messages)
       .open(chosen.map { job.destinations[$0].text }, for: .object)
+    try OpenFiles(opened.compactMap { try? $0.get() }, job.attributes).reserve()
     let holding = Holding(resuming: spool, job, messages)
     var outcomes: [Int: Outcome] = [:]
     var targets: [(index: Int, target: Target)] = []

@@ -17,6 +17,7 @@ struct SimpleRun: Sendable {
       let opened = try Opening(options: options, settings: settings, messages: console.messages).open(destinations, for: purpose)
       for target in opened.compactMap({ try? $0.get() }) { try check(target) }
       try FileUse(options, opened.compactMap { try? $0.get() }).check()
+      try OpenFiles(opened.compactMap { try? $0.get() }, Attributes(options: options.optionValues)).reserve()
       let report = try Report(path: options.result, console.messages)
       let outcomes = await withTaskGroup(of: (Int, Outcome).self) { group in
         for (index, result) in opened.enumerated() {

@@ -34,6 +34,10 @@ struct PutRun: Sendable {
     try PutRun.checkPlugins(among: targets, put)
     try PutRun.checkTasks(among: targets, put)
     try FileUse(put, plan.input, targets).check()
+    var files = OpenFiles(targets, attributes)
+    files.add(plan)
+    if let size = put.partSize { files.add(parts: PutRun.partsAtATime(of: size.bytes, put), targets) }
+    try files.reserve()
     report = try Report(path: put.transfer.result, messages)
   }
 
@@ -160,8 +164,10 @@ struct PutRun: Sendable {
     return outcomes
   }
 
+  private static func partsAtATime(of size: Int64, _ put: Put) -> Int { put.maxSpool.map { Int(min($0.bytes / size, 64)) } ?? 2 }
+
   private func parts(of size: Int64, to targets: [Target], _ refused: [Int: Failure]) -> PartsRun {
-    let atATime = put.maxSpool.map { Int(min($0.bytes / size, 64)) } ?? 2
+    let atATime = PutRun.partsAtATime(of: size, put)
     let isGzip = plan.gzip != nil
     return PartsRun(
       plan: plan, size: size, atATime: atATime, targets: targets, refused: refused, holds: !put.noHold, messages: messages, start: start,
