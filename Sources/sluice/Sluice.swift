@@ -38,11 +38,11 @@ enum Main {
     hidePasswords()
     let signals = Signals()
     signals.install()
+    if arguments.contains(where: { $0 == "--version" || $0 == "-V" }) { exit(print("sluice \(version)", Messages())) }
     do throws(Failure) { try OpenFiles().reserve() } catch {
       Messages().failure(error)
       exit(error.kind.exitStatus(signal: nil))
     }
-    if arguments.contains(where: { $0 == "--version" || $0 == "-V" }) { exit(print("sluice \(version)", Messages())) }
     Task.detached { exit(await run(arguments, command: command, signals)) }
     signals.waitForever()
   }
@@ -73,7 +73,10 @@ enum Main {
     messages.verbosity = command.verbosity
     let console = Console(messages: messages, signals: signals, command: words ?? [])
     let task = Task { await command.execute(console) }
-    signals.onFirst { task.cancel() }
+    signals.onFirst {
+      task.cancel()
+      messages.stopWaiting()
+    }
     return await task.value
   }
 

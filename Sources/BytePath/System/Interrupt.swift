@@ -44,6 +44,16 @@ public final class Interrupt: Sendable {
     return true
   }
 
+  /// As above, the UTF-8 of a text.
+  public func writeAll(_ text: String, to descriptor: Descriptor) throws(SystemError) -> Bool {
+    let bytes = Array(text.utf8)
+    var result = Result<Bool, SystemError>.success(true)
+    bytes.withUnsafeBytes { buffer in
+      do throws(SystemError) { result = .success(try writeAll(buffer, to: descriptor)) } catch { result = .failure(error) }
+    }
+    return try result.get()
+  }
+
   private func wait(for events: Int16, of descriptor: Descriptor, unless isOver: () -> Bool) throws(SystemError) -> Bool {
     var wanted = [
       pollfd(fd: ends.read.raw, events: Int16(POLLIN), revents: 0),
@@ -55,6 +65,8 @@ public final class Interrupt: Sendable {
         guard errno == EINTR else { throw SystemError("poll", errno) }
         continue
       }
+      // What is read may have no end; what can be written without waiting may be.
+      if events == Int16(POLLOUT), wanted[1].revents != 0 { return true }
       if wanted[0].revents != 0 { return false }
       if wanted[1].revents != 0 { return true }
     }

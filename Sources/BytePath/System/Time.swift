@@ -10,7 +10,9 @@ public func millisecondsNow() -> Int64 {
   return milliseconds(of: time)
 }
 
-/// A time in milliseconds, rounded down; the last one that there is for those of some file systems, which have room for more years.
+/// A time in milliseconds, rounded down; the nearest that there is for one that is out of reach: some file systems have room for it.
 func milliseconds(of time: timespec) -> Int64 {
-  Int64(time.tv_sec).multipliedSaturated(by: 1000).addingSaturated(Int64(time.tv_nsec) / 1_000_000)
+  let whole = Int64(time.tv_sec).multipliedReportingOverflow(by: 1000)
+  guard !whole.overflow else { return time.tv_sec < 0 ? .min : .max }
+  return whole.partialValue.addingSaturated(Int64(time.tv_nsec) / 1_000_000)
 }

@@ -22,6 +22,8 @@ final class Messages: Sendable {
 
   private let state = Mutex(State())
   private let output = Descriptor(adopting: STDERR_FILENO)
+  /// Nil if the process was started without room for descriptors.
+  private let interrupt = try? Interrupt()
 
   var verbosity: Verbosity {
     get { state.withLock { $0.verbosity } }
@@ -82,8 +84,19 @@ final class Messages: Sendable {
   /// Nobody may be listening any more, and the run goes on all the same.
   private func put(_ text: String) {
     guard !text.isEmpty else { return }
-    try? output.writeAll(text)
+    _ = try? write(text, to: output)
   }
+
+  /// Writes a text to a pipe, terminal or file. After a signal it does not wait for a reader any more.
+  ///
+  /// - Throws: `EINTR` if the text could not be written to its end without waiting.
+  func write(_ text: String, to output: Descriptor) throws(SystemError) {
+    guard let interrupt else { return try output.writeAll(text) }
+    guard try interrupt.writeAll(text, to: output) else { throw SystemError("write", EINTR) }
+  }
+
+  /// Ends every wait for a reader, now and later.
+  func stopWaiting() { interrupt?.trigger() }
 
   /// Messages hold names and servers' words. Control characters in them are shown, not obeyed, and none can begin a line of its own.
   static func printable(_ text: String) -> String {

@@ -63,7 +63,7 @@ final class Report: Sendable {
     guard let output else { return true }
     let failed = messages.withoutProgress { () -> SystemError? in
       do throws(SystemError) {
-        try output.writeAll(json + "\n")
+        try messages.write(json + "\n", to: output)
         return nil
       } catch {
         return error
