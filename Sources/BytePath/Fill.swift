@@ -19,8 +19,8 @@ public struct FillPlan: Sendable {
   public var maximumSpool: Int64?
   /// Gets a copy of the input.
   public var tee: Descriptor?
-  /// Told once if the tee's reader has gone.
-  public var warn: @Sendable (String) -> Void = { _ in }
+  /// Told once if the copy could not be written to its end.
+  public var copyEnded: @Sendable (SystemError) -> Void = { _ in }
 
   public init(input: Input) {
     self.input = input

@@ -183,7 +183,7 @@ final class FillRun: Sendable {
       meter.addInput(count)
       for item in guards { item.write(block.inputBytes, interrupt) }
       do throws(SystemError) { if let tee { _ = try interrupt.writeAll(block.inputBytes, to: tee) } } catch {
-        plan.warn("cannot write to standard output: \(error.words); the copy ends there")
+        plan.copyEnded(error)
         tee = nil
       }
       let waiting = ring.filled()

@@ -85,4 +85,20 @@ struct FileUseTests {
     try expectSame(contents(token), Array("secret".utf8))
     try expectSame(contents(config), Array(text.utf8))
   }
+
+  @Test(
+    "files that many programs share are read too",
+    arguments: [
+      ("NETRC", "http://127.0.0.1:1/x"), ("SSL_CERT_FILE", "siyuan+http://127.0.0.1:1/data/x"), ("AWS_CONFIG_FILE", "s3://bucket/x"),
+      ("AWS_SHARED_CREDENTIALS_FILE", "s3://bucket/x"),
+    ])
+  func shared(variable: String, destination: String) async throws {
+    let file = try box.file("in", bytes, mode: 0o600)
+    var environment = ["AWS_CONFIG_FILE": "\(box.work)/none", "AWS_SHARED_CREDENTIALS_FILE": "\(box.work)/none"]
+    environment[variable] = file
+    let run = try await box.sluice("--retries", "0", "--result", file, destination, input: bytes, environment: environment)
+    #expect(run.exit == 64, "\(run.summary)")
+    #expect(run.errorText.contains("are the same file"), "\(run.summary)")
+    try expectSame(contents(file), bytes)
+  }
 }

@@ -217,6 +217,21 @@ struct FilterTests {
     try expectSame(contents("\(box.work)/out"), bytes)
   }
 
+  @Test("a copy that is cut by a full disk is told of, with -q too, and the run does not end as if all were well", arguments: [[], ["-q"]])
+  func teeToFullDisk(options: [String]) async throws {
+    let bytes = [UInt8](repeating: 3, count: 1_000_000)
+    var client = box.client(options + ["--tee", "--result", "result", "./out"], input: .bytes(bytes))
+    let full = open("/dev/full", O_WRONLY)
+    client.output = .descriptor(full)
+    let running = try box.start(client)
+    close(full)
+    let run = await running.finish()
+    #expect(run.exit == 74, "\(run.summary)")
+    #expect(run.errorText.contains("the copy is cut there"), "\(run.summary)")
+    try expectSame(contents("\(box.work)/out"), bytes)
+    #expect(try resultLines(String(decoding: contents("\(box.work)/result"), as: UTF8.self)).map { $0["ok"] } == [.bool(true)])
+  }
+
   @Test("--result writes the result there instead")
   func resultFile() async throws {
     let run = try await box.sluice("--result", "result", "./out", input: Array("x".utf8))

@@ -125,6 +125,20 @@ struct LocalPlaceTests {
     #expect(names(in: box.work) == ["in", "out"])
   }
 
+  @Test("the copy that a killed run began in a folder named from where it ran is taken away from elsewhere")
+  func killedCopy() async throws {
+    try makeDirectory("\(box.work)/sub")
+    let running = try box.start(box.client(["--limit-rate", "1k", "./sub/out"], input: .bytes([UInt8](repeating: 7, count: 20_000))))
+    try await eventually("the copy has begun") { names(in: "\(box.work)/sub").contains { $0.hasPrefix(".sluice-") } }
+    running.signal(SIGKILL)
+    _ = await running.finish()
+    var push = box.client(["held", "push", "--all"])
+    push.directory = "/"
+    let pushed = try await box.start(push).finish()
+    #expect(pushed.exit == 0, "\(pushed.summary)")
+    #expect(names(in: "\(box.work)/sub") == ["out"])
+  }
+
   @Test("an empty folder that a killed run left is gone too")
   func emptyFolder() async throws {
     try makeDirectory("\(box.work)/.sluice-\(getuid())", mode: 0o700)

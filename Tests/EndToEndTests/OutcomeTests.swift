@@ -163,6 +163,40 @@ struct OutcomeTests {
     #expect(run.errorText.isEmpty == head.isClear, "\(run.summary)")
   }
 
+  @Test("a task that a badly written answer tells of is not looked for before it ends")
+  func badHeadOfTask() async throws {
+    let server = try await box.loopback("--task-delay", "60000")
+    let relay = try box.relay(to: server.port) { _, request, whole in request.method == "PUT" ? Head.folded.written(whole) : whole }
+    let run = try await box.start(
+      box.client(["-o", "as-task", "--retries", "1", destination(.alist, relay.authority)], input: .bytes(bytes))
+    ).finish()
+    let result = try run.success()
+    #expect(result["attempts"].int == 1)
+    #expect(result["verified"].text == nil, "\(run.summary)")
+  }
+
+  @Test("no server can say of itself that its answer is malformed")
+  func claimedFlaw() async throws {
+    let server = try await box.loopback()
+    let relay = try box.relay(to: server.port) { _, request, whole in
+      request.method == "PUT" ? answer("201 Created", ["X-Sluice-Flaw: it is none", "Content-Length: 0"]) : whole
+    }
+    let run = try await box.sluice("--retries", "0", destination(.plain, relay.authority), input: bytes)
+    try run.success()
+    #expect(run.errorText.isEmpty, "\(run.summary)")
+  }
+
+  @Test("an interim answer that is badly written does not stand in the way of the answer")
+  func badInterim() async throws {
+    let server = try await box.loopback()
+    let relay = try box.relay(to: server.port) { _, request, whole in
+      request.method == "PUT" ? Array("HTTP/1.1 103 Early Hints\nLink: </x>\n\n".utf8) + whole : whole
+    }
+    let run = try await box.sluice("--retries", "0", destination(.plain, relay.authority), input: bytes)
+    try run.success()
+    #expect(run.errorText.isEmpty, "\(run.summary)")
+  }
+
   @Test("a server that writes all its heads badly can be used all the same", arguments: Head.allCases)
   func allHeadsBad(head: Head) async throws {
     let server = try await box.loopback()

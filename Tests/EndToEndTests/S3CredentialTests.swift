@@ -37,6 +37,20 @@ struct S3CredentialTests {
     try await box.start(box.client(arguments, input: input, environment: environment)).finish()
   }
 
+  @Test("a program that another user's file names is not run", .enabled(if: getuid() == 0, "only root gives files away"))
+  func foreignFile() async throws {
+    let server = try ScriptedS3(box)
+    let environment = try profile(server)
+    let config = try #require(environment["AWS_CONFIG_FILE"] ?? nil)
+    try #require(chown(config, 12345, 12345) == 0)
+    let refused = try await run(["s3://bucket/x"], .bytes([1]), environment)
+    #expect(refused.exit == 78, "\(refused.summary)")
+    #expect(refused.errorText.contains("\(config) belongs to another user (uid 12345) and names a command"), "\(refused.summary)")
+    #expect(!exists("\(box.work)/runs"))
+    let called = try await run(["s3://bucket/x"], .bytes([1]), environment.merging(["SUDO_UID": "12345"]) { $1 })
+    #expect(called.exit == 0, "\(called.summary)")
+  }
+
   @Test(
     "credentials that end while parts are sent are read once more, for all parts",
     arguments: ["ExpiredToken", "TokenRefreshRequired", "ExpiredTokenException"])

@@ -80,13 +80,16 @@ struct TLSTests {
 
   /// A certificate that is refused.
   enum Refused: String, CaseIterable, Sendable {
-    case expired, notYet, otherHost, selfSigned, unknownAuthority
+    case expired, notYet, otherHost, otherHostAndOldChain, selfSigned, unknownAuthority
+
+    var isOfOtherHost: Bool { self == .otherHost || self == .otherHostAndOldChain }
 
     var words: String {
       switch self {
       case .expired: "expired on 2020-02-01 00:00 UTC"
       case .notYet: "is not valid before 2096-01-01 00:00 UTC"
-      case .otherHost: "is for other.example, not for 127.0.0.1"
+      // An old certificate behind the others, such as of an authority that has a newer one, is not what is wrong.
+      case .otherHost, .otherHostAndOldChain: "is for other.example, not for 127.0.0.1"
       case .selfSigned: "is self-signed"
       case .unknownAuthority: "is signed by \"Test CA\", which is not trusted here"
       }
@@ -95,7 +98,7 @@ struct TLSTests {
     var hint: String {
       switch self {
       case .expired, .notYet: "clock here"
-      case .otherHost: "use a name"
+      case .otherHost, .otherHostAndOldChain: "use a name"
       case .selfSigned, .unknownAuthority: "--cacert"
       }
     }
@@ -107,7 +110,8 @@ struct TLSTests {
     if refused == .expired { dates = "-startdate 20200101000000Z -enddate 20200201000000Z" }
     if refused == .notYet { dates = "-startdate 20960101000000Z -enddate 20970101000000Z" }
     let server = try await secureServer(
-      name: refused == .otherHost ? "other.example" : nil, dates: dates, isSelfSigned: refused == .selfSigned)
+      name: refused.isOfOtherHost ? "other.example" : nil, dates: dates, isSelfSigned: refused == .selfSigned,
+      hasOldChain: refused == .otherHostAndOldChain)
     let authority = [.selfSigned, .unknownAuthority].contains(refused) ? [] : ["--cacert", "ca.pem"]
     let run = try await box.start(
       box.client(authority + ["--no-preflight", "--retries", "3", server.alist("/x")], input: .bytes(bytes))
@@ -205,7 +209,7 @@ struct TLSTests {
 
   /// A server with a certificate for its address that `ca.pem` in the working directory vouches for.
   private func secureServer(
-    name: String? = nil, dates: String? = nil, isSelfSigned: Bool = false, options: [String] = []
+    name: String? = nil, dates: String? = nil, isSelfSigned: Bool = false, hasOldChain: Bool = false, options: [String] = []
   ) async throws -> Loopback {
     let subject = name.map { "DNS:\($0)" } ?? "IP:127.0.0.1,DNS:localhost"
     let new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
@@ -219,6 +223,9 @@ struct TLSTests {
         + "-in server.csr -out server.pem"
     }
     if isSelfSigned { sign = "openssl x509 -req -in server.csr -signkey server.key -days 2 -extfile ext -out server.pem" }
+    if hasOldChain {
+      sign += " && openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -days -1 -out old.pem && cat old.pem >> server.pem"
+    }
     let made = try await box.shell(
       """
       openssl req -x509 \(new) -days 2 -subj "/CN=Test CA" -keyout ca.key -out ca.pem &&

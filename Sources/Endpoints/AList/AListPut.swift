@@ -49,7 +49,9 @@ struct AListPut {
     guard let task = reply.data?["task"], task["id"]?.string != nil else {
       throw reply.answer.withEvidence(Failure(.protocol, "the server did not say which task it made of the upload"))
     }
-    var receipt = Receipt(httpStatus: reply.answer.status, response: reply.answer.report, flaw: reply.answer.flaw)
+    // Before the task ends there is nothing to look for.
+    let flaw = attributes.has("wait") ? reply.answer.flaw : nil
+    var receipt = Receipt(httpStatus: reply.answer.status, response: reply.answer.report, flaw: flaw)
     receipt.task = try await tasks.follow(task, untilEnd: attributes.has("wait"))
     return receipt
   }

@@ -34,9 +34,13 @@ struct AnswerHead {
     let code = String(decoding: statusLine.dropFirst(9).prefix(3), as: UTF8.self)
     status = Int(code) ?? 0
     guard var fields = self.fields(of: lines) else { return }
-    let isChanged = mergeLengths(&fields)
+    let isClaimed = fields.contains { $0.name == AnswerHead.flawField }
+    fields.removeAll { $0.name == AnswerHead.flawField }
+    let isChanged = mergeLengths(&fields) || isClaimed
     shorten(&fields)
     guard isChanged || flaw != nil else { return }
+    // An interim answer says nothing of the object, and another head must follow it.
+    if (100...199).contains(status) { flaw = nil }
     if let flaw {
       // Nobody knows where such an answer ends for sure, so that no other one may follow it on the connection.
       fields.removeAll { $0.name == "connection" }
@@ -82,7 +86,6 @@ struct AnswerHead {
       if trimmed.count != name.count { flaw = "it has a blank before a colon" }
       fields.append((String(decoding: trimmed, as: UTF8.self).lowercased(), AnswerHead.trimmed(Array(line[(colon + 1)...]))))
     }
-    fields.removeAll { $0.name == AnswerHead.flawField }
     return fields
   }
 

@@ -22,6 +22,12 @@ struct CertificateDiagnosis {
     guard let chain = await chain(), let leaf = chain.first else { return nil }
     let now = time(nil)
     let here = "this machine has \(CertificateDiagnosis.text(now))"
+    // The library looks at the host when all else is right, so that a certificate of the chain that has ended was none that it needed.
+    if isOfOtherHost {
+      let names = leaf._subjectAlternativeNames().filter { $0.nameType == .dnsName }.map { String(decoding: $0.contents, as: UTF8.self) }
+      let words = names.isEmpty ? "is for another host" : "is for \(names.prefix(5).joined(separator: ", ")), not for \(host)"
+      return refused("the certificate of \(server) \(words)", hint: "use a name that the certificate has", fault: .certificateOfOtherHost)
+    }
     for certificate in chain {
       let what = certificate === leaf ? "the certificate of \(server)" : "a certificate in the chain of \(server)"
       if certificate.notValidAfter < now {
@@ -33,11 +39,6 @@ struct CertificateDiagnosis {
         return refused(
           "\(what) is not valid before \(CertificateDiagnosis.text(certificate.notValidBefore))", hint: "is the clock here right? \(here)")
       }
-    }
-    if isOfOtherHost {
-      let names = leaf._subjectAlternativeNames().filter { $0.nameType == .dnsName }.map { String(decoding: $0.contents, as: UTF8.self) }
-      let words = names.isEmpty ? "is for another host" : "is for \(names.prefix(5).joined(separator: ", ")), not for \(host)"
-      return refused("the certificate of \(server) \(words)", hint: "use a name that the certificate has", fault: .certificateOfOtherHost)
     }
     let names = (try? leaf.toDERBytes()).flatMap { CertificateNames(der: $0) }
     if let names, names.issuer == names.subject {
@@ -59,7 +60,8 @@ struct CertificateDiagnosis {
     let connected = ClientBootstrap(group: eventLoop).connectTimeout(CertificateDiagnosis.patience).channelInitializer { channel in
       channel.eventLoop.makeCompletedFuture {
         let context = try NIOSSLContext(configuration: .makeClientConfiguration())
-        let handler = try NIOSSLClientHandler(context: context, serverHostname: name) { (certificates: [NIOSSLCertificate], verdict: EventLoopPromise<NIOSSLVerificationResult>) in
+        let handler = try NIOSSLClientHandler(context: context, serverHostname: name) {
+          (certificates: [NIOSSLCertificate], verdict: EventLoopPromise<NIOSSLVerificationResult>) in
           promise.succeed(certificates)
           // Nothing is to be said on this connection.
           verdict.succeed(.failed)

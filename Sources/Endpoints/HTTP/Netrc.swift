@@ -37,7 +37,7 @@ struct Netrc: Sendable {
     }
   }
 
-  private static var path: String? {
+  static var path: String? {
     if let named = getenv("NETRC"), named.pointee != 0 { return expandingHome(String(cString: named)) }
     return getenv("HOME").map { String(cString: $0) + "/.netrc" }
   }

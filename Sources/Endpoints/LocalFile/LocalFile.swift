@@ -38,6 +38,8 @@ public struct LocalFile: BuiltInEndpoint {
   public func put(_ upload: Upload) async throws(Failure) -> Receipt {
     let target = try LocalTarget(upload.path)
     try target.checkExisting(upload.attributes.existing)
+    // A copy that an attempt before this one began does not go on.
+    try await abandon(upload)
     try await onThread { (isCancelled) throws(Failure) in
       try target.write(upload, pace: rateLimit.map { Pace(bytesPerSecond: $0) }, isCancelled)
       SpoolDirectory.tidy(beside: target.directory)
@@ -71,10 +73,10 @@ public struct LocalFile: BuiltInEndpoint {
       throw Failure(.server, "\(path) cannot be read after it was written: \(error.message)")
     }
     guard stored.length == payload.length else {
-      throw Failure(.server, "\(path) has \(stored.length) bytes instead of \(payload.length)")
+      throw .mismatch("\(path) has \(stored.length) bytes instead of \(payload.length)")
     }
     guard try await stored.digest(.sha256) == payload.digest(.sha256) else {
-      throw Failure(.server, "\(path) does not hold what was written")
+      throw .mismatch("\(path) does not hold what was written")
     }
     return .sizeAndHash
   }

@@ -77,21 +77,21 @@ struct LocalTarget: Sendable {
 
   /// What a new file gets here, which the system tells only of a file.
   private func newFileAccess() throws(SystemError) -> FileAccess {
-    let name = LocalTarget.temporaryName(in: directory)
+    let name = "\(directory)/\(LocalTarget.temporaryName())"
     defer { unlink(name) }
     return try FileAccess(of: Descriptor.open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o666))
   }
 
   private static let temporaryPrefix = ".sluice-"
 
-  private static func temporaryName(in directory: String) -> String {
-    "\(directory)/\(temporaryPrefix)\(UInt64.random(in: .min ... .max))"
-  }
+  private static func temporaryName() -> String { "\(temporaryPrefix)\(UInt64.random(in: .min ... .max))" }
 
   private func copy(_ upload: Upload, pace: Pace?, _ isCancelled: CancelFlag) throws(Failure) {
-    let temporary = LocalTarget.temporaryName(in: directory)
-    // Noted before it is there, so that whoever finds the note after this process was killed can take it away.
-    upload.checkpoint.set(temporary)
+    let name = LocalTarget.temporaryName()
+    let temporary = "\(directory)/\(name)"
+    // Noted before it is there, so that whoever finds the note after this process was killed can take it away. The name alone: the path may
+    // be one that depends on the working folder.
+    upload.checkpoint.set(name)
     do throws(Failure) {
       let file: Descriptor
       do throws(SystemError) {
@@ -120,13 +120,12 @@ struct LocalTarget: Sendable {
   /// Takes away the file under a temporary name that a run noted in its checkpoint and left.
   ///
   /// - Throws: `rejected`.
-  func remove(temporary: String) throws(Failure) {
+  func remove(temporary name: String) throws(Failure) {
     // Nothing else is touched, whatever the note says.
-    guard temporary.hasPrefix("\(directory)/\(LocalTarget.temporaryPrefix)"),
-      temporary.dropFirst(directory.count + LocalTarget.temporaryPrefix.count + 1).allSatisfy(\.isNumber)
-    else { return }
-    guard unlink(temporary) == 0 || errno == ENOENT else {
-      throw Failure(.rejected, "cannot remove \(temporary): \(SystemError("unlink", errno).words)")
+    let number = name.dropFirst(LocalTarget.temporaryPrefix.count)
+    guard name.hasPrefix(LocalTarget.temporaryPrefix), !number.isEmpty, number.allSatisfy({ $0.isASCII && $0.isNumber }) else { return }
+    guard unlink("\(directory)/\(name)") == 0 || errno == ENOENT else {
+      throw Failure(.rejected, "cannot remove \(directory)/\(name): \(SystemError("unlink", errno).words)")
     }
   }
 

@@ -6,6 +6,18 @@ struct AWSFile: Sendable, Equatable {
   private static let sizeLimit = 1 << 20
 
   private var sections: [String: [String: String]] = [:]
+  /// Nil for one that was not read from a file, or is not there.
+  private var origin: Origin?
+
+  private struct Origin: Equatable {
+    let path: String
+    let owner: FileOwner
+  }
+
+  static func configPath(_ environment: (String) -> String?) -> String { environment("AWS_CONFIG_FILE") ?? "~/.aws/config" }
+  static func secretsPath(_ environment: (String) -> String?) -> String {
+    environment("AWS_SHARED_CREDENTIALS_FILE") ?? "~/.aws/credentials"
+  }
 
   init(_ text: String) {
     var section: String?
@@ -37,12 +49,24 @@ struct AWSFile: Sendable, Equatable {
   /// - Throws: `config` if it is there and can't be read.
   init(reading path: String) throws(Failure) {
     var bytes: [UInt8] = []
+    var origin: Origin?
     do throws(SystemError) {
-      bytes = try Descriptor.open(expandingHome(path), O_RDONLY).contents(limit: AWSFile.sizeLimit)
+      let file = try Descriptor.open(expandingHome(path), O_RDONLY)
+      origin = Origin(path: path, owner: FileOwner(try file.status().st_uid))
+      bytes = try file.contents(limit: AWSFile.sizeLimit)
     } catch {
       guard error.code == ENOENT || error.code == ENOTDIR else { throw Failure(.config, "cannot read \(path): \(error.words)") }
     }
     self.init(String(decoding: bytes, as: UTF8.self))
+    self.origin = origin
+  }
+
+  /// Why a command that a profile in this file names is not run; nil if it may be.
+  func foreignCommand(of profile: String) -> Failure? {
+    guard let origin, !origin.owner.mayNameCommands else { return nil }
+    return Failure(
+      .config, "\(origin.path) belongs to another user (uid \(origin.owner.id)) and names a command, for the profile \(profile)",
+      hint: "look at it, and make it yours: chown \(geteuid()) \(origin.path)")
   }
 
   subscript(section: String) -> [String: String]? { sections[section] }

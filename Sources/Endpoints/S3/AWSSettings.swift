@@ -63,16 +63,20 @@ private struct AWSProfile {
   private let config: [String: String]?
   private let secrets: [String: String]?
   private let services: [String: String]?
+  /// Where `config` and `secrets` come from.
+  private let configFile: AWSFile
+  private let secretsFile: AWSFile
 
   init(_ name: String, _ environment: (String) -> String?) throws(Failure) {
-    let configPath = environment("AWS_CONFIG_FILE") ?? "~/.aws/config"
-    let secretsPath = environment("AWS_SHARED_CREDENTIALS_FILE") ?? "~/.aws/credentials"
+    let (configPath, secretsPath) = (AWSFile.configPath(environment), AWSFile.secretsPath(environment))
     let configFile = try AWSFile(reading: configPath)
+    let secretsFile = try AWSFile(reading: secretsPath)
+    (self.configFile, self.secretsFile) = (configFile, secretsFile)
     let config = configFile["profile \(name)"] ?? (name == "default" ? configFile["default"] : nil)
     self.name = name
     self.config = config
     places = "\(secretsPath) and \(configPath)"
-    secrets = try AWSFile(reading: secretsPath)[name]
+    secrets = secretsFile[name]
     services = config?["services"].flatMap { configFile["services \($0)"] }
   }
 
@@ -87,12 +91,13 @@ private struct AWSProfile {
 
   /// The file of secrets comes first, as with the AWS CLI.
   var credentials: AWSCredentialSource {
-    for keys in [secrets, config] {
+    for (keys, file) in [(secrets, secretsFile), (config, configFile)] {
       if let accessKey = keys?["aws_access_key_id"], let secret = keys?["aws_secret_access_key"] {
         return .keys(
           accessKey: accessKey, secret: secret, sessionToken: keys?["aws_session_token"], origin: "the profile \(name)")
       }
-      if let line = keys?["credential_process"] { return .process(line) }
+      guard let line = keys?["credential_process"] else { continue }
+      return file.foreignCommand(of: name).map { .none($0) } ?? .process(line)
     }
     let isOfOthers = ["role_arn", "sso_session", "sso_start_url", "web_identity_token_file"].contains { self[$0] != nil }
     return .none(

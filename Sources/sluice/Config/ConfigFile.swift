@@ -42,9 +42,20 @@ struct ConfigFile {
     } catch {
       throw Failure(.config, "the config file \(path) is not valid: \(error.message)", hint: error.hint)
     }
-    try ConfigOwner(status.st_uid).check(path, naming: remotes, messages)
+    try checkOwner(FileOwner(status.st_uid), path, messages)
     let hasSecret = remotes.values.contains { $0[RemoteKey.token.rawValue] != nil || $0[RemoteKey.password.rawValue] != nil }
     if hasSecret, status.st_mode & 0o044 != 0 { messages.warning("others can read the secret in \(path); chmod 600 \(path)") }
+  }
+
+  /// - Throws: `config` if somebody else says which command to run.
+  private func checkOwner(_ owner: FileOwner, _ path: String, _ messages: Messages) throws(Failure) {
+    guard !owner.mayNameCommands else { return }
+    let commands = [RemoteKey.tokenCommand.rawValue, RemoteKey.passwordCommand.rawValue]
+    let naming = remotes.filter { remote in commands.contains { remote.value[$0] != nil } }.keys.min()
+    guard let naming else { return messages.warning("\(path) belongs to another user (uid \(owner.id))") }
+    throw Failure(
+      .config, "the config file \(path) belongs to another user (uid \(owner.id)) and names a command, for the remote \(naming)",
+      hint: "look at it, and make it yours: chown \(geteuid()) \(path)")
   }
 
   private static func remotes(of root: YAML.Node) throws(Failure) -> [String: [String: String]] {

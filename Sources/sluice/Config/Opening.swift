@@ -83,7 +83,7 @@ struct Opening {
     }
     let path = try purpose == .object ? endpoint.objectPath(pathText) : endpoint.directoryPath(pathText)
     var target = Target(text: text, endpoint: endpoint, path: path, defaults: place.defaults)
-    target.reads = [place.remote.token, place.remote.password].compactMap { $0?.path }
+    target.reads = [place.remote.token, place.remote.password].compactMap { $0?.path } + target.kind.sharedFiles
     return target
   }
 

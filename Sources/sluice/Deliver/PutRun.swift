@@ -8,6 +8,7 @@ struct PutRun: Sendable {
   private let messages: Messages
   private let start = ContinuousClock.now
   private let plan: FillPlan
+  private let copy: InputCopy
   private let attributes: Attributes
   private let report: Report
   private let opened: [Result<Target, DestinationFailure>]
@@ -18,9 +19,9 @@ struct PutRun: Sendable {
     self.console = console
     let messages = console.messages
     self.messages = messages
-    plan = try put.input.plan(command: console.command, destinations: put.destinations, isRead: !put.dryRun) {
-      messages.warning($0)
-    }
+    let copy = InputCopy(messages)
+    self.copy = copy
+    plan = try put.input.plan(command: console.command, destinations: put.destinations, isRead: !put.dryRun) { copy.ended($0) }
     if put.maxSpool != nil, put.partSize == nil, plan.needsNoSpool {
       throw Failure(.usage, "--max-spool has no effect on a regular file that is sent as it is", hint: "leave out --max-spool")
     }
@@ -89,7 +90,7 @@ struct PutRun: Sendable {
   private func end(_ outcomes: [Outcome], reporting: Bool) -> Int32 {
     for outcome in outcomes where reporting { report.tell(outcome, messages) }
     let failure = outcomes.lazy.compactMap(\.failure).first
-    return report.exitStatus(failure?.kind.exitStatus(signal: console.signals.first) ?? 0)
+    return copy.exitStatus(report.exitStatus(failure?.kind.exitStatus(signal: console.signals.first) ?? 0))
   }
 
   /// Preflight, input and uploads. Every target has its outcome in the end, and every outcome has been told.

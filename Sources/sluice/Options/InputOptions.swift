@@ -41,7 +41,7 @@ struct InputOptions: ParsableArguments {
   ///   - isRead: false if the input is only described, so that a terminal is no obstacle.
   /// - Throws: `usage` if there is not exactly one input.
   func plan(
-    command: [String], destinations: [String], isRead: Bool, warn: @escaping @Sendable (String) -> Void
+    command: [String], destinations: [String], isRead: Bool, copyEnded: @escaping @Sendable (SystemError) -> Void
   ) throws(Failure) -> FillPlan {
     let hint = destinations.lazy.compactMap(Destination.existingFile).first.map(Destination.inputHint)
     var plan = FillPlan(input: try source(command, isRead: isRead, hint: hint))
@@ -52,7 +52,7 @@ struct InputOptions: ParsableArguments {
     if let checkTimeout { plan.guardPatience = checkTimeout.duration }
     plan.minimumBytes = minSize?.bytes
     if tee { plan.tee = Descriptor(adopting: STDOUT_FILENO) }
-    plan.warn = warn
+    plan.copyEnded = copyEnded
     return plan
   }
 
