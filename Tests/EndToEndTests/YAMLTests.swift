@@ -41,6 +41,7 @@ struct YAMLTests {
       ("a: b\n- c", 2), ("a: b\n  c: d", 2), ("a:\n    b: c\n  d: e", 3), ("a: [b]", 1), ("a: {b: c}", 1), ("a: &b c", 1), ("a: |\n  b", 1),
       ("\ta: b", 1), ("a", 1), ("a: \"b", 1), ("a: 'b' c", 1), ("a: b\na: c", 2), ("a: b: c", 1), ("a: \"\\x\"", 1), ("  a: b\nc: d", 2),
       ("a: b\n---\nc: d", 2), ("a:\n  ---", 2), ("!a: b", 1), ("*a: b", 1), ("a # b: c", 1),
+      ("? \"a: b\"", 1), ("? a: b", 1),
     ])
   func refused(text: String, line: Int) {
     let error = #expect(throws: Failure.self) { try YAML.parse(text) }

@@ -63,6 +63,9 @@ enum YAML {
     guard let first = content.first, first != "#" else { return nil }
     if first == "\t" { throw failure(number, "a tab indents it; YAML allows blanks alone") }
     if first == "-" { throw failure(number, "lists are not used here") }
+    if first == "?", content.dropFirst().first.map({ " \t\r".contains($0) }) ?? true {
+      throw failure(number, "a key that starts with ? must be quoted")
+    }
     var rest = content
     let key: String
     if first == "\"" || first == "'" {
