@@ -54,7 +54,8 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
       let payload = try Payload(file: opened, path: path)
       try plan.checkMinimum(payload.length)
       if !plan.guards.isEmpty {
-        _ = try await FillRun(plan, file, to: ObjectWriter(nil, meter, plan), meter).result()
+        let digests = try await FillRun(plan, file, to: ObjectWriter(nil, meter, plan), meter).result()
+        payload.know(digests)
       }
       return payload
     }

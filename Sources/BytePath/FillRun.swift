@@ -35,6 +35,10 @@ final class FillRun: Sendable {
   private let guards: [Guard]
   private let object: any ObjectSink
   private let firstFailure = Mutex<Failure?>(nil)
+  /// What a regular file that was named was when it was opened; nil for any other input.
+  private let opened: stat?
+  /// The CRC-32 of what was read of it.
+  private let checksum = Atomic<UInt>(0)
 
   /// - Parameters:
   ///   - file: the opened file or named pipe of an input that is one.
@@ -47,6 +51,7 @@ final class FillRun: Sendable {
     interrupt = try Interrupt()
     ring = BlockRing(
       count: plan.ringSize, hasWorkers: plan.gzip != nil, consumers: plan.filters.isEmpty ? 1 + object.hashes.count : 1)
+    opened = file.flatMap { try? $0.status() }.flatMap { $0.isRegularFile ? $0 : nil }
     switch (plan.input, file) {
     case (.command, _):
       let pipe = try makePipe()
@@ -109,7 +114,21 @@ final class FillRun: Sendable {
       self.fail(.interrupted)
     }
     if let failure = firstFailure.withLock({ $0 }) { throw failure }
+    try await checkInput()
     return Dictionary(uniqueKeysWithValues: object.hashes.map { ($0.algorithm, $0.digest) })
+  }
+
+  /// What was read of a file that changed meanwhile never was the file. Rights and names change the last of its times too, and that is no harm;
+  /// but so does who puts back the time of a file that he has changed, so that such a file is read again.
+  private func checkInput() async throws(Failure) {
+    guard let opened else { return }
+    try source.checkUnchanged(since: opened)
+    guard try !source.isUntouched(since: opened) else { return }
+    let (source, checksum) = (source, checksum.load(ordering: .relaxed))
+    try await onThread { (isCancelled) throws(Failure) in
+      guard try source.checksum(isCancelled) == checksum else { throw source.changed("not by its size or time, but its bytes") }
+    }
+    try source.checkUnchanged(since: opened)
   }
 
   private func fail(_ failure: Failure) {
@@ -199,18 +218,22 @@ final class FillRun: Sendable {
   private func write() throws(Failure) {
     var frame = GzipFrame()
     var inputCount: Int64 = 0
+    var checksum: UInt = 0
     if let gzip = plan.gzip { try deliver(GzipFrame.header(level: gzip.level)) }
     while let block = ring.block(for: FillRun.writer) {
       inputCount += Int64(block.inputCount)
       if plan.gzip != nil {
         frame.add(block)
         meter.levels.add(block.level)
+      } else if opened != nil {
+        for piece in block.objectPieces { checksum = updatedChecksum(checksum, piece) }
       }
       for piece in block.objectPieces { try deliver(piece) }
       ring.consumed(by: FillRun.writer)
     }
     if firstFailure.withLock({ $0 != nil }) { throw .interrupted }
     precondition(inputCount == meter.input, "a block of the input was lost on its way")
+    self.checksum.store(plan.gzip == nil ? checksum : frame.checksum, ordering: .relaxed)
     if plan.gzip != nil { try deliver(frame.trailer) }
     try? filterEnds?.input.close()
   }

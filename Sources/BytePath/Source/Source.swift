@@ -37,6 +37,51 @@ final class Source: Sendable {
     return max(0, Int64(status.st_size) - max(0, Int64(lseek(descriptor.raw, 0, SEEK_CUR))))
   }
 
+  /// Asks whether a regular file still has the size and the time of last change that it had.
+  ///
+  /// - Throws: `input` if not.
+  func checkUnchanged(since opened: stat) throws(Failure) {
+    let status = try status()
+    guard status.isUnchanged(since: opened) else {
+      throw changed(
+        status.st_size == opened.st_size ? "its time of last change is another" : "\(opened.st_size) bytes before, \(status.st_size) now")
+    }
+  }
+
+  /// Whether not even the rights or the names of a regular file were changed.
+  func isUntouched(since opened: stat) throws(Failure) -> Bool { try status().isUntouched(since: opened) }
+
+  /// The CRC-32 of a regular file as it is now. Blocks.
+  func checksum(_ isCancelled: CancelFlag) throws(Failure) -> UInt {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Payload.hashedAtATime, alignment: 4096)
+    defer { buffer.deallocate() }
+    var (checksum, offset): (UInt, Int64) = (0, 0)
+    while true {
+      if isCancelled.isSet { throw .interrupted }
+      do throws(SystemError) {
+        let count = try descriptor.read(into: buffer, at: offset)
+        if count == 0 { return checksum }
+        checksum = updatedChecksum(checksum, UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        offset += Int64(count)
+      } catch {
+        throw Failure(.input, "cannot read \(name): \(error.words)")
+      }
+    }
+  }
+
+  /// The failure of a file that changed while it was read.
+  func changed(_ how: String) -> Failure {
+    Failure(
+      .input, "\(name) changed while it was read (\(how))",
+      hint: "pipe it in to send what is there at the moment: sluice … < \(name)")
+  }
+
+  private func status() throws(Failure) -> stat {
+    do throws(SystemError) { return try descriptor.status() } catch {
+      throw Failure(.input, "cannot read \(name): \(error.words)")
+    }
+  }
+
   /// - Throws: `input` if it is closed.
   static func standardInput(_ interrupt: Interrupt) throws(Failure) -> Source {
     let copy = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)

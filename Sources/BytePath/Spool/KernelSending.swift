@@ -48,8 +48,8 @@ final class KernelSending: Sendable {
 }
 
 extension Payload {
-  /// Whether the kernel can send its bytes to a socket from where they lie; otherwise they must be read and written.
-  public var isSentByKernel: Bool { kernelSending.isPossible(descriptor) }
+  /// Whether the kernel can send its bytes to a socket from where they lie; otherwise they must be read, hashed if need be, and written.
+  public var isSentByKernel: Bool { !isHashedWhileSent && kernelSending.isPossible(descriptor) }
 
   /// Notes with which `errno` the kernel has ended sending it.
   public func noteKernelError(_ error: CInt) { kernelSending.note(error) }

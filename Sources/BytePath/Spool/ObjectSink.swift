@@ -18,7 +18,6 @@ extension ObjectSink {
 
 /// A sink that keeps the object in one spool, or nowhere.
 final class ObjectWriter: ObjectSink {
-  /// None if the object is kept nowhere.
   let hashes: [ObjectHash]
   private let spool: Spool?
   private let meter: Meter
@@ -28,7 +27,7 @@ final class ObjectWriter: ObjectSink {
     self.spool = spool
     self.meter = meter
     limit = plan.maximumSpool
-    hashes = spool == nil ? [] : plan.hashes.union([.sha256]).map(ObjectHash.init)
+    hashes = plan.hashes.union([.sha256]).map(ObjectHash.init)
   }
 
   func append(_ bytes: UnsafeRawBufferPointer) throws(Failure) {

@@ -20,6 +20,10 @@ public final class Payload: Sendable {
   let descriptor: Descriptor
   let kernelSending = KernelSending()
   let name: String
+  /// What a regular file was when it was opened; nil for a spool.
+  private let opened = Mutex<stat?>(nil)
+  private let hashesSent = Atomic(false)
+  private let sentHashes = SentHashes()
   private let digests: Mutex<[HashAlgorithm: Task<Result<String, Failure>, Never>]>
 
   /// The kind of the failure that its bytes can't be read.
@@ -72,13 +76,13 @@ public final class Payload: Sendable {
   ///
   /// - Throws: `input`.
   init(file descriptor: Descriptor, path: String) throws(Failure) {
-    do throws(SystemError) {
-      let status = try descriptor.status()
-      length = Int64(status.st_size)
-      modified = status.modifiedMilliseconds
-    } catch {
+    let status: stat
+    do throws(SystemError) { status = try descriptor.status() } catch {
       throw Failure(.input, "cannot read \(path): \(error.words)")
     }
+    length = Int64(status.st_size)
+    modified = status.modifiedMilliseconds
+    opened.withLock { $0 = status }
     inputLength = length
     spool = nil
     self.descriptor = descriptor
@@ -117,6 +121,7 @@ public final class Payload: Sendable {
   @discardableResult
   public func startHashing(_ algorithm: HashAlgorithm) -> Task<Result<String, Failure>, Never> {
     digests.withLock { digests in
+      if digests[algorithm] == nil, algorithm == .sha256, let sent = sentHashes.whole { digests[algorithm] = Task { .success(sent) } }
       if let known = digests[algorithm] { return known }
       let started = Task { [self] in
         do throws(Failure) {
@@ -130,28 +135,39 @@ public final class Payload: Sendable {
     }
   }
 
+  /// Is told hashes that were computed elsewhere: what is sent must have them.
+  func know(_ known: [HashAlgorithm: String]) {
+    digests.withLock { digests in
+      for (algorithm, digest) in known { digests[algorithm] = Task { .success(digest) } }
+    }
+  }
+
   private func computedDigest(_ algorithm: HashAlgorithm) async throws(Failure) -> String {
     try await digests([algorithm], of: 0..<length)[0]
   }
+
+  /// What fits into the cache of a core is read five times as fast as what does not.
+  static let hashedAtATime = 128 * 1024
 
   /// Hashes of a part of the bytes in lower-case hex, in the order of `algorithms`, computed on a thread of their own in one pass.
   ///
   /// - Throws: `input` or `spool` if the bytes can't be read.
   public func digests(_ algorithms: [HashAlgorithm], of range: Range<Int64>) async throws(Failure) -> [String] {
-    try await onThread { () throws(Failure) -> [String] in
-      var hashes = algorithms.map { RunningHash($0) }
-      // What fits into the cache of a core is read five times as fast as what does not.
-      let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 128 * 1024, alignment: 4096)
-      defer { buffer.deallocate() }
-      var offset = range.lowerBound
-      while offset < range.upperBound {
-        let wanted = Int(min(Int64(buffer.count), range.upperBound - offset))
-        let count = try self.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]), at: offset)
-        for index in hashes.indices { hashes[index].update(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
-        offset += Int64(count)
-      }
-      return hashes.map { $0.finalized() }
+    try await onThread { () throws(Failure) -> [String] in try self.hashed(algorithms, of: range) }
+  }
+
+  private func hashed(_ algorithms: [HashAlgorithm], of range: Range<Int64>) throws(Failure) -> [String] {
+    var hashes = algorithms.map { RunningHash($0) }
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Payload.hashedAtATime, alignment: 4096)
+    defer { buffer.deallocate() }
+    var offset = range.lowerBound
+    while offset < range.upperBound {
+      let wanted = Int(min(Int64(buffer.count), range.upperBound - offset))
+      let count = try read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]), at: offset)
+      for index in hashes.indices { hashes[index].update(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
+      offset += Int64(count)
     }
+    return hashes.map { $0.finalized() }
   }
 
   /// Fills `buffer` from `offset`, less only at the end of the object; returns the bytes read, at least one.
@@ -237,15 +253,121 @@ public final class Payload: Sendable {
   ///
   /// - Throws: `input` if its size or its time of change is another one.
   public func checkUnchanged() throws(Failure) {
-    guard let modified else { return }
-    let status: stat
-    do throws(SystemError) { status = try descriptor.status() } catch {
-      throw Failure(.input, "cannot read \(name): \(error.words)")
-    }
-    guard Int64(status.st_size) == length, status.modifiedMilliseconds == modified else {
-      throw Failure(
-        .input, "\(name) changed while it was sent (\(length) bytes before, \(status.st_size) now)",
-        hint: "pipe it in to send what is there at the moment: sluice … < \(name)")
+    guard let opened = opened.withLock({ $0 }) else { return }
+    let status = try status()
+    guard status.isUnchanged(since: opened) else {
+      throw changed(status.st_size == length ? "its time of last change is another" : "\(length) bytes before, \(status.st_size) now")
     }
   }
+
+  private func status() throws(Failure) -> stat {
+    do throws(SystemError) { return try descriptor.status() } catch {
+      throw Failure(.input, "cannot read \(name): \(error.words)")
+    }
+  }
+
+  private func changed(_ how: String) -> Failure {
+    Failure(
+      .input, "\(name) changed while it was sent (\(how))",
+      hint: "pipe it in to send what is there at the moment: sluice … < \(name)")
+  }
+}
+
+/// The bytes of a regular file as they were sent; see `SentHashes`.
+extension Payload {
+  /// True if the bytes must be read by this program to be sent, so that they are hashed as they go.
+  public var isHashedWhileSent: Bool { hashesSent.load(ordering: .relaxed) }
+
+  /// Says that the SHA-256 of what is sent is wanted. A spool's is known: nobody else writes to it.
+  public func hashWhileSent() {
+    if spool == nil { hashesSent.store(true, ordering: .relaxed) }
+  }
+
+  /// To be fed with the bytes of a part as they are sent.
+  public func sendingHash(of range: Range<Int64>) -> SendingHash { SendingHash(self, range, isWanted: isHashedWhileSent) }
+
+  func sent(_ range: Range<Int64>, _ digest: String) throws(Failure) {
+    guard range != 0..<length else {
+      guard sentHashes.add(whole: digest) else { throw differs }
+      return
+    }
+    sentHashes.add(digest, of: range)
+    startThread { [self] in sentHashes.follow { (buffer, offset) throws(Failure) in try read(into: buffer, at: offset) } }
+  }
+
+  /// Asks, before the last bytes of an object in one piece go, whether what was sent is what a server or a check was told, and what the file is.
+  ///
+  /// - Throws: `input` if it is not.
+  public func checkSent() async throws(Failure) {
+    guard let sent = sentHashes.whole else { return }
+    try await checkTold(sent)
+    if try isTouched { try await onThread { [self] () throws(Failure) in try lookAgain(for: sent) } }
+  }
+
+  /// Asks whether the file is what was sent in one piece. Blocks.
+  ///
+  /// - Throws: `input` if it is not.
+  public func checkCopied() throws(Failure) {
+    try checkUnchanged()
+    if let sent = sentHashes.whole { try lookAgain(for: sent) }
+  }
+
+  /// Whether something of a regular file was changed, be it but the last of its times.
+  private var isTouched: Bool {
+    get throws(Failure) {
+      guard let opened = opened.withLock({ $0 }) else { return false }
+      return try !status().isUntouched(since: opened)
+    }
+  }
+
+  /// Reads a file again that was touched. Rights and names change the last of its times too, and that is no harm; but so does who puts back the
+  /// time of a file that he has changed. Blocks.
+  private func lookAgain(for sent: String) throws(Failure) {
+    guard try isTouched else { return }
+    let now = try status()
+    guard try hashed([.sha256], of: 0..<length)[0] == sent else { throw differs }
+    try checkUnchanged()
+    opened.withLock { $0 = now }
+  }
+
+  private func checkTold(_ sent: String?) async throws(Failure) {
+    guard let sent else { return }
+    let told = digests.withLock { digests in
+      if digests[.sha256] == nil { digests[.sha256] = Task { .success(sent) } }
+      return digests[.sha256]
+    }
+    if let told, try await told.value.get() != sent { throw differs }
+  }
+
+  /// The SHA-256 of the bytes that were sent, in lower-case hex.
+  ///
+  /// - Throws: `input` if not all that was sent, and what was said to be sent, is of the same bytes.
+  public func digestOfSent() async throws(Failure) -> String {
+    guard isHashedWhileSent else { return try await digest(.sha256) }
+    var sent = sentHashes.whole
+    if sentHashes.hadParts {
+      let whole = sent
+      sent = try await onThread { [self] () throws(Failure) -> String in
+        let digest = try sentHashes.finish(length: length) { (buffer, offset) throws(Failure) in try read(into: buffer, at: offset) }
+        guard let digest, whole == nil || whole == digest else { throw differs }
+        return digest
+      }
+    }
+    try await checkTold(sent)
+    let digest = try await digest(.sha256)
+    if try isTouched { try await onThread { [self] () throws(Failure) in try lookAgain(for: digest) } }
+    return digest
+  }
+
+  /// Reads a regular file again, and compares it with what it was.
+  ///
+  /// - Throws: `input` if it is not what its SHA-256 says.
+  public func checkBytes() async throws(Failure) {
+    guard spool == nil else { return }
+    let before = try await digest(.sha256)
+    guard try await computedDigest(.sha256) == before else { throw differs }
+    try checkUnchanged()
+  }
+
+  private var differs: Failure { changed("not by its size or time, but the bytes that were read twice are not the same") }
 }

@@ -149,6 +149,12 @@ extension stat {
   /// True for a named or unnamed pipe.
   public var isPipe: Bool { st_mode & S_IFMT == S_IFIFO }
 
+  /// Whether size and time of the last change of the content are those of an earlier look at the file.
+  func isUnchanged(since other: stat) -> Bool { st_size == other.st_size && modification == other.modification }
+
+  /// Whether nothing at all of the file was changed since, its rights and names included.
+  func isUntouched(since other: stat) -> Bool { isUnchanged(since: other) && change == other.change }
+
   /// True if both are about one file, whatever its name is.
   public func isSameFile(as other: stat) -> Bool { st_dev == other.st_dev && st_ino == other.st_ino }
 
@@ -172,6 +178,10 @@ extension stat {
       st_ctim
     #endif
   }
+}
+
+extension timespec {
+  fileprivate static func == (one: timespec, other: timespec) -> Bool { one.tv_sec == other.tv_sec && one.tv_nsec == other.tv_nsec }
 }
 
 private func repeating(_ call: String, _ body: () -> Int) throws(SystemError) -> Int {

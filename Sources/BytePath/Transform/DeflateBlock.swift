@@ -113,6 +113,11 @@ final class DeflateBlock {
   }
 }
 
+/// The checksum of bytes behind those that `checksum` is of; 0 for none.
+func updatedChecksum(_ checksum: UInt, _ bytes: UnsafeRawBufferPointer) -> UInt {
+  crc32(checksum, bytes.bindMemory(to: UInt8.self).baseAddress, UInt32(bytes.count))
+}
+
 /// The checksum of one stretch of bytes followed by another, from theirs.
 func combinedChecksum(_ first: UInt, _ second: UInt, secondLength: Int) -> UInt {
   crc32_combine(first, second, secondLength)

@@ -84,7 +84,8 @@ final class GzipCompressor: Sendable {
 
 /// The bytes around the deflate stream of a gzip member, and what must be known for them. Used by one thread at a time.
 struct GzipFrame {
-  private var checksum: UInt = 0
+  /// CRC-32 of the input.
+  private(set) var checksum: UInt = 0
   private var length: UInt32 = 0
 
   /// No name, no time, made on Unix, so that equal input gives equal output.

@@ -55,6 +55,7 @@ struct HTTPBodySender {
     if let payload = body.payload {
       let end = body.range.upperBound
       var offset = body.range.lowerBound
+      var hash = payload.sendingHash(of: body.range)
       while offset < end {
         let largest = pace?.pieceSize ?? (file == nil ? 256 << 10 : 4 << 20)
         let size = Int(min(end - offset, Int64(min(largest, window.pieceSize))))
@@ -62,10 +63,14 @@ struct HTTPBodySender {
           state.pauses(until: moment)
           try await Task.sleep(until: moment)
         }
-        let piece = try piece(of: payload, at: offset, size)
+        let piece = try piece(of: payload, at: offset, size, &hash)
         offset += Int64(size)
         // Asked before the last bytes go, so that an object that is not what it was never arrives whole.
         try payload.checkUnchanged()
+        if offset == end {
+          try hash.end()
+          try await payload.checkSent()
+        }
         try await hand(over: piece)
       }
     }
@@ -77,7 +82,7 @@ struct HTTPBodySender {
     writer.write(piece).whenFailure { [window] error in window.fail(error) }
   }
 
-  private mutating func piece(of payload: Payload, at offset: Int64, _ size: Int) throws -> IOData {
+  private mutating func piece(of payload: Payload, at offset: Int64, _ size: Int, _ hash: inout SendingHash) throws -> IOData {
     if let file {
       // The kernel has no word for a region that the file does not have: it would send nothing, for ever.
       try payload.checkReadable(at: offset + Int64(size) - 1)
@@ -86,7 +91,10 @@ struct HTTPBodySender {
     turn = (turn + 1) % buffers.count
     buffers[turn].clear(minimumCapacity: size)
     try buffers[turn].writeWithUnsafeMutableBytes(minimumWritableBytes: size) { space in
-      try payload.read(into: UnsafeMutableRawBufferPointer(rebasing: space[..<size]), at: offset)
+      let buffer = UnsafeMutableRawBufferPointer(rebasing: space[..<size])
+      let count = try payload.read(into: buffer, at: offset)
+      hash.update(UnsafeRawBufferPointer(buffer))
+      return count
     }
     return .byteBuffer(buffers[turn])
   }

@@ -275,7 +275,7 @@ final class HTTPTransport: Sendable {
     for (name, value) in request.headers + (plainProxy?.headers(for: request.url) ?? []) { message.headers.add(name: name, value: value) }
     guard request.body.length > 0 else { return message }
     let eventLoop = HTTPTransport.eventLoop.any()
-    // Bytes that are encrypted must pass through this program.
+    // Bytes that are encrypted or hashed must pass through this program.
     let sent = request.url.hasPrefix("http:") ? request.body.payload.flatMap { $0.isSentByKernel ? $0 : nil } : nil
     let file = try sent.map { try files.handle(of: $0) }
     let rateLimit = request.isUpload ? settings.rateLimit.map { max($0 / Int64(request.rateShare), 1) } : nil

@@ -134,9 +134,11 @@ struct LocalTarget: Sendable {
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: pace?.pieceSize ?? 1 << 20, alignment: 4096)
     defer { buffer.deallocate() }
     var offset: Int64 = 0
+    var hash = payload.sendingHash(of: 0..<payload.length)
     while offset < payload.length {
       if isCancelled.isSet { throw .interrupted }
       let count = try payload.read(into: buffer, at: offset)
+      hash.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
       let moment = pace?.moment(of: count)
       while let moment, moment > .now, !isCancelled.isSet {
         usleep(UInt32(max(0, min(ContinuousClock.now.duration(to: moment).nanoseconds / 1000, 200_000))) + 1)
@@ -149,7 +151,8 @@ struct LocalTarget: Sendable {
       offset += Int64(count)
       meter.setSent(offset)
     }
-    try payload.checkUnchanged()
+    try hash.end()
+    try payload.checkCopied()
   }
 
   private func finish(_ file: Descriptor, _ attributes: Attributes) throws(SystemError) {

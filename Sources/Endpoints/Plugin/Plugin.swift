@@ -53,6 +53,8 @@ public struct Plugin: Endpoint {
     // A file that changed under the plugin's hands is not what was meant, whatever the plugin says.
     try payload.checkUnchanged()
     if let failure = failure(of: end) { throw failure }
+    // What the plugin has read nobody knows, but it was told what that should be.
+    try await payload.checkBytes()
     meter.setSent(payload.length)
     return Receipt(response: end.report)
   }

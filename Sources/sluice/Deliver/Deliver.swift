@@ -58,7 +58,7 @@ struct Deliver: Sendable {
     }
     // A regular file that could not be sent need not be read to its end for a hash.
     if payload.spool != nil || (hashesFile && outcome.failure == nil) {
-      do throws(Failure) { outcome.payload?.sha256 = try await payload.digest(.sha256) } catch {
+      do throws(Failure) { outcome.payload?.sha256 = try await payload.digestOfSent() } catch {
         outcome.failure = outcome.failure ?? error
       }
     }
@@ -67,7 +67,7 @@ struct Deliver: Sendable {
   }
 
   private func send(to target: Target, _ meter: Meter, _ checkpoint: Checkpoint, _ outcome: inout Outcome) async {
-    if hashesFile { payload.startHashing(.sha256) }
+    if hashesFile { payload.hashWhileSent() }
     var attributes = attributes
     attributes.options = target.defaults.merging(attributes.options) { $1 }
     let retry = Retry(target: target, policy: retries, verifies: verifies, messages: messages)
