@@ -2,42 +2,134 @@ import Foundation
 import Support
 import Testing
 
-/// Runs that are killed at instants that nobody chose.
+/// Runs that are killed at instants that nobody chose, and what the next runs make of what they left.
 @Suite(.sandboxed)
 struct KillTests {
-  private static let rounds = Fuzz.number("SLUICE_KILLS").map { $0 / Trial.Place.allCases.count } ?? 50
+  private static let rounds = Fuzz.number("SLUICE_KILLS").map { max(1, $0 / KillPlace.Kind.all.count) } ?? 6
 
   private let box = Sandbox.here
 
+  /// One object, then perhaps a newer one under the same name.
+  private struct Round {
+    /// What was there before; nil for nothing.
+    var old: KillPlace.Version?
+    var older: KillPlace.Version
+    var newer: KillPlace.Version
+    /// Whether the input is a file, so that nothing is held.
+    var isFile: Bool
+    let what: String
+  }
+
   @Test(
-    "a run that is killed at any instant leaves its object uploaded whole, held, or gone if its input had not ended",
-    arguments: Trial.Place.allCases)
-  func kill(place: Trial.Place) async throws {
-    var generator = Fuzz.generator("kill \(place)")
-    let bytes = generator.bytes(600_000)
-    let old = Array("what was there before\n".utf8)
-    let server = place == .file ? nil : try await box.loopback()
-    var trial = Trial(box, place, server, bytes)
-    let whole = try await box.sluice(trial.destination, input: bytes)
-    try whole.success()
-    var ends = (uploaded: 0, held: 0, gone: 0)
-    for round in 0..<KillTests.rounds {
-      if round % 2 == 0 { try trial.plant(old) } else { try? FileManager.default.removeItem(atPath: trial.file) }
-      let instant = whole.duration * Double.random(in: 0...1.2, using: &generator)
-      let running = try box.start(box.client([trial.destination], input: .bytes(bytes)))
+    "a run that is killed at any instant loses nothing, tears nothing and puts nothing older over what is newer",
+    arguments: KillPlace.Kind.all)
+  func kill(kind: KillPlace.Kind) async throws {
+    var generator = Fuzz.generator("kill \(kind)")
+    let place = try await KillPlace(kind, box)
+    let random = generator.bytes(place.length - 40)
+    let version = { (name: String) in KillPlace.Version(name, before: random) }
+    let whole = try await run(place, version("whole"), isFile: false)
+    #expect(whole.exit == 0, "\(whole.summary)")
+    var counts: [String: Int] = [:]
+    for number in 0..<KillTests.rounds {
+      var round = Round(
+        old: Bool.random(using: &generator) ? version("old") : nil, older: version("older \(number)"), newer: version("newer \(number)"),
+        isFile: number % 3 == 2, what: "seed \(Fuzz.seed), round \(number) at \(kind.testDescription)")
+      if kind == .parts { round.old = nil }
+      try await place.plant(round.old, box)
+      let first = try await killed(place, round.older, round, after: whole.duration * Double.random(in: 0...1.2, using: &generator))
+      counts[first.exit == nil ? "killed" : "too late to be killed", default: 0] += 1
+      let found = try look(place, round)
+      if first.exit == 0 { #expect(found == .object(round.older), "\(round.what): success, and it is not there") }
+      if number % 2 == 1 {
+        let isKilled = Bool.random(using: &generator)
+        let instant = isKilled ? whole.duration * Double.random(in: 0.3...1.4, using: &generator) : nil
+        try await settleWithNewer(place, round, instant, &counts)
+      } else {
+        try await settle(place, round, &counts)
+      }
+      try await clean(place, round)
+    }
+    print("kills at \(kind.testDescription): \(counts.sorted { $0.key < $1.key }.map { "\($1) \($0)" }.joined(separator: ", "))")
+  }
+
+  private func run(_ place: KillPlace, _ version: KillPlace.Version, isFile: Bool, after instant: Duration? = nil) async throws -> Finished
+  {
+    let input = ["--input", try box.file("in", version.bytes)]
+    let client = box.client(
+      place.options + (isFile ? input : []) + [place.destination], input: isFile ? .nothing : .bytes(version.bytes),
+      environment: place.environment)
+    let running = try box.start(client)
+    if let instant {
       try await Task.sleep(for: instant)
       running.signal(SIGKILL)
-      let run = await running.finish()
-      let what = "seed \(Fuzz.seed), round \(round), killed after \(instant)"
-      #expect(run.signal == SIGKILL || run.exit == 0, "\(what): \(run.summary)")
-      switch try await trial.settle(wasKilled: true, what) {
-      case .uploaded: ends.uploaded += 1
-      case .held: ends.held += 1
-      case .gone:
-        ends.gone += 1
-        #expect(run.exit != 0 && run.output.isEmpty, "\(what): success was reported of what is gone")
-      }
     }
-    print("kills at \(place): \(ends.uploaded) uploaded, \(ends.held) held and pushed, \(ends.gone) gone before the end of their input")
+    return await running.finish()
+  }
+
+  private func killed(_ place: KillPlace, _ version: KillPlace.Version, _ round: Round, after instant: Duration) async throws -> Finished {
+    let finished = try await run(place, version, isFile: round.isFile, after: instant)
+    #expect(finished.signal == SIGKILL || finished.exit == 0, "\(round.what), after \(instant): \(finished.summary)")
+    return finished
+  }
+
+  /// Expects something whole, and returns it.
+  private func look(_ place: KillPlace, _ round: Round) throws -> KillPlace.Found {
+    let found = try place.found(of: [round.older, round.newer] + (round.old.map { [$0] } ?? []))
+    if case .torn(let why) = found { Issue.record("\(round.what): torn: \(why)") }
+    // An object that was replaced is there until the new one is.
+    if round.old != nil { #expect(found != .nothing, "\(round.what): lost") }
+    return found
+  }
+
+  private func push(_ place: KillPlace, _ round: Round) async throws -> Finished {
+    let push = try await box.start(box.client(["held", "push", "--all", "--retries", "3"], environment: place.environment)).finish()
+    #expect(push.exit == 0, "\(round.what): \(push.summary)")
+    return push
+  }
+
+  private var isHeld: Bool { box.spoolNames.contains { $0.hasSuffix(".json") } }
+
+  /// What was complete comes there by a push, whatever was there at the kill.
+  private func settle(_ place: KillPlace, _ round: Round, _ counts: inout [String: Int]) async throws {
+    guard isHeld else {
+      counts[try look(place, round) == .object(round.older) ? "uploaded" : "gone with the input", default: 0] += 1
+      return
+    }
+    _ = try await push(place, round)
+    #expect(try look(place, round) == .object(round.older), "\(round.what): held, pushed, and not there")
+    counts["held and pushed", default: 0] += 1
+  }
+
+  /// A newer object comes, perhaps killed as well, and then what is held of both.
+  private func settleWithNewer(_ place: KillPlace, _ round: Round, _ instant: Duration?, _ counts: inout [String: Int]) async throws {
+    let wasHeld = isHeld
+    let second = try await run(place, round.newer, isFile: round.isFile, after: instant)
+    // A whole set is not replaced.
+    let isRefused = place.kind == .parts && second.exit == 73
+    #expect(isRefused || second.exit == 0 || second.signal == SIGKILL && instant != nil, "\(round.what): \(second.summary)")
+    let found = try look(place, round)
+    if second.exit == 0 { #expect(found == .object(round.newer), "\(round.what): success, and the newer one is not there") }
+    let isNewerThere = found == .object(round.newer)
+    if isHeld { _ = try await push(place, round) }
+    let end = try look(place, round)
+    if isNewerThere { #expect(end == .object(round.newer), "\(round.what): older over newer") }
+    if wasHeld, !isRefused, end != .object(round.newer) { #expect(end == .object(round.older), "\(round.what): lost") }
+    counts[end == .object(round.newer) ? "newer" : "newer gone with its input", default: 0] += 1
+  }
+
+  /// Discards what was settled, and expects that a run that ends well leaves nothing: neither here nor there.
+  private func clean(_ place: KillPlace, _ round: Round) async throws {
+    if isHeld { try await expectEnd(box.sluice("held", "drop", "--all", "--yes"), round) }
+    if place.kind == .parts { try await place.plant(nil, box) }
+    try await expectEnd(run(place, round.newer, isFile: false), round)
+    #expect(box.spoolNames.isEmpty, "\(round.what): left in the spool: \(box.spoolNames)")
+    #expect(place.leftovers().isEmpty, "\(round.what): left at the destination: \(place.leftovers())")
+    let residue = names(in: box.work).filter { $0.hasPrefix(".sluice-\(getuid())") }
+    #expect(residue.isEmpty, "\(round.what): left beside the target")
+  }
+
+  private func expectEnd(_ run: Finished, _ round: Round) {
+    #expect(run.exit == 0, "\(round.what): \(run.summary)")
   }
 }

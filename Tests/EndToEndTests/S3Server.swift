@@ -21,7 +21,7 @@ enum S3Server: String, CaseIterable, CustomTestStringConvertible, Sendable {
 
   var testDescription: String { rawValue }
 
-  fileprivate var options: [String] { self == .rclone ? ["--venv", S3Server.rcloneFolder] : [] }
+  var options: [String] { self == .rclone ? ["--venv", S3Server.rcloneFolder] : [] }
 
   /// The server of the running suite.
   var peer: Peer {

@@ -3,7 +3,7 @@ import Foundation
 import Support
 import Synchronization
 
-/// An S3 server that holds hashes instead of bytes and fails where a test wants it to. It has one bucket, `b`.
+/// An S3 server that holds hashes instead of bytes, unless it is told to keep them, and fails where a test wants it to. It has one bucket, `b`.
 final class ScriptedS3: Sendable {
   enum Operation: Equatable, Sendable {
     case head, put, begin, part(Int), list, complete, abort
@@ -20,7 +20,7 @@ final class ScriptedS3: Sendable {
 
   /// An upload that has begun, or an object.
   private struct Stored {
-    var parts: [Int: (md5: [UInt8], size: Int)] = [:]
+    var parts: [Int: (md5: [UInt8], size: Int, bytes: [UInt8])] = [:]
     var tag: String { "\(hex(Insecure.MD5.hash(data: parts.sorted { $0.key < $1.key }.flatMap(\.value.md5))))-\(parts.count)" }
     var size: Int { parts.values.map(\.size).reduce(0, +) }
   }
@@ -28,14 +28,16 @@ final class ScriptedS3: Sendable {
   private struct State {
     var calls: [Operation] = []
     var uploads: [String: Stored] = [:]
-    var objects: [String: (tag: String, size: Int)] = [:]
+    var objects: [String: (tag: String, size: Int, bytes: [UInt8])] = [:]
   }
 
   private let server: Mutex<ScriptedServer?> = Mutex(nil)
   private let state = Mutex(State())
+  private let keepsBytes: Bool
 
   /// - Parameter fault: answers a call itself, or returns false to have it answered as it should be.
-  init(_ box: Sandbox, fault: @escaping @Sendable (Call, Exchange) -> Bool = { _, _ in false }) throws {
+  init(_ box: Sandbox, keepsBytes: Bool = false, fault: @escaping @Sendable (Call, Exchange) -> Bool = { _, _ in false }) throws {
+    self.keepsBytes = keepsBytes
     let made = try box.scripted { [self] exchange in answer(exchange, fault) }
     server.withLock { $0 = made }
   }
@@ -48,6 +50,12 @@ final class ScriptedS3: Sendable {
   }
   func count(of operation: Operation) -> Int { calls.count { $0 == operation } }
   func size(of target: String) -> Int? { state.withLock { $0.objects[target]?.size } }
+  /// Of an object, if they are kept.
+  func bytes(of target: String) -> [UInt8]? { state.withLock { $0.objects[target]?.bytes } }
+  /// Puts an object there, or takes away what is there.
+  func plant(_ bytes: [UInt8]?, at target: String) {
+    state.withLock { $0.objects[target] = bytes.map { (hex(Insecure.MD5.hash(data: $0)), $0.count, $0) } }
+  }
   var unfinished: Int { state.withLock { $0.uploads.count } }
 
   /// Loses all uploads that are not complete.
@@ -102,7 +110,7 @@ final class ScriptedS3: Sendable {
       }
       exchange.send("HTTP/1.1 200 OK\r\nETag: \"\(object.tag)\"\r\nContent-Length: \(object.size)\r\n\r\n")
     case .put:
-      state.withLock { $0.objects[target] = (hex(md5), body.count) }
+      state.withLock { $0.objects[target] = (hex(md5), body.count, keepsBytes ? body : []) }
       exchange.answer("", headers: ["ETag: \"\(hex(md5))\""])
     case .begin:
       let id = "upload-\(UUID().uuidString)"
@@ -110,7 +118,7 @@ final class ScriptedS3: Sendable {
       exchange.answer("<InitiateMultipartUploadResult><UploadId>\(id)</UploadId></InitiateMultipartUploadResult>")
     case .part(let number):
       let isKnown = state.withLock { state in
-        state.uploads[id]?.parts[number] = (md5, body.count)
+        state.uploads[id]?.parts[number] = (md5, body.count, keepsBytes ? body : [])
         return state.uploads[id] != nil
       }
       if isKnown { exchange.answer("", headers: ["ETag: \"\(hex(md5))\""]) } else { exchange.refuse("404 Not Found", "NoSuchUpload") }
@@ -133,7 +141,8 @@ final class ScriptedS3: Sendable {
   private func complete(_ target: String, _ id: String) -> String? {
     state.withLock { state in
       guard let upload = state.uploads.removeValue(forKey: id) else { return nil }
-      state.objects[target] = (upload.tag, upload.size)
+      let bytes = upload.parts.sorted { $0.key < $1.key }.flatMap(\.value.bytes)
+      state.objects[target] = (upload.tag, upload.size, bytes)
       return upload.tag
     }
   }
