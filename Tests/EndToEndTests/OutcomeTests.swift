@@ -56,6 +56,41 @@ struct OutcomeTests {
     #expect(box.spoolNames.isEmpty)
   }
 
+  @Test(
+    "an answer of the API that blames the server, or that nobody can read, is looked after too", arguments: [Kind.alist, .siyuan],
+    [true, false])
+  func unclearAnswer(kind: Kind, isReadable: Bool) async throws {
+    let server = try await box.loopback("--permission", "65535")
+    let isFirst = Mutex(true)
+    let words = kind == .alist ? #"{"code":500,"message":"unexpected EOF"}"# : #"{"code":-1,"msg":"write failed: input/output error"}"#
+    let relay = try box.relay(to: server.port) { _, request, whole in
+      guard OutcomeTests.publishes(request, whole), isFirst.withLock({ $0 }) else { return whole }
+      isFirst.withLock { $0 = false }
+      let body = isReadable ? words : "<html>gateway</html>"
+      return answer("200 OK", ["Content-Length: \(body.utf8.count)"]) + Array(body.utf8)
+    }
+    let run = try await box.sluice("--no-clobber", "--retries", "2", destination(kind, relay.authority), input: bytes)
+    #expect(try run.success()["attempts"].int == 1, "\(run.summary)")
+    #expect(try stored(kind, server) == bytes)
+  }
+
+  @Test("S3: a 504 after the object was stored and a 503 to the question are no reason to send it again")
+  func s3() async throws {
+    let s3 = try ScriptedS3(box)
+    let port = try #require(s3.environment["AWS_ENDPOINT_URL"]??.split(separator: ":").last.flatMap { Int($0) })
+    let relay = try box.relay(to: port) { number, request, whole in
+      if request.method == "PUT" { return answer("504 Gateway Timeout") }
+      return request.method == "HEAD" && number == 3 ? answer("503 Busy") : whole
+    }
+    var environment = s3.environment
+    environment["AWS_ENDPOINT_URL"] = "http://\(relay.authority)"
+    let run = try await box.sluice(
+      "--no-clobber", "--verify", "--retries", "3", "s3://b/x", input: bytes, environment: environment)
+    #expect(try run.success()["verified"].text == "size+hash")
+    #expect(s3.count(of: .put) == 1)
+    #expect(relay.requests.count { $0.method == "HEAD" } > 3, "\(relay.requests.map(\.method))")
+  }
+
   @Test("without tries left it is looked too", arguments: [Kind.plain, .siyuan])
   func lateFailureAtTheEnd(kind: Kind) async throws {
     let server = try await box.loopback("--permission", "65535")

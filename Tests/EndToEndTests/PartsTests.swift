@@ -203,7 +203,8 @@ struct PartsTests {
 
   @Test("a manifest is not pushed before its parts")
   func manifestWaits() async throws {
-    let server = try await box.loopback("--on", "/plain/x.part-00002", "--status", "503", "--times", "2")
+    // The second part, the question whether it is there all the same, and the second part again.
+    let server = try await box.loopback("--on", "/plain/x.part-00002", "--status", "503", "--times", "3")
     let run = try await box.sluice("--retries", "0", "--part-size", "100000", server.plain("/x"), input: object(150_000))
     let id = try #require(try run.failure(69, "server")["held"].text)
     let pushed = try await box.sluice("held", "push", "--retries", "0", id)

@@ -83,7 +83,7 @@ public final class ScriptedServer: Sendable {
       state.withLock { $0.requests.append(request) }
       let exchange = Exchange(request, connection)
       answer(exchange)
-      guard exchange.mayGoOn else { break }
+      guard exchange.mayGoOn, request.header("Connection")?.lowercased() != "close" else { break }
     }
     state.withLock { _ = $0.connections.remove(connection) }
     close(connection)

@@ -80,8 +80,9 @@ struct HTTPAnswer: Sendable {
     var failure = failure
     failure.httpStatus = status
     failure.response = report
-    // Those that do not pass say that the server will never do it.
-    if status >= 500, RetryTable.mayPass(status: status), mayHaveStored { failure.isOutcomeUnknown = true }
+    // A success in words that nobody can read is one all the same. Failures that do not pass say that the server will never do it.
+    let saysNothing = status >= 500 && RetryTable.mayPass(status: status) || (200..<300).contains(status) && failure.kind == .protocol
+    if saysNothing, mayHaveStored { failure.isOutcomeUnknown = true }
     return failure
   }
 
