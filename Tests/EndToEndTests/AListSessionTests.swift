@@ -109,9 +109,18 @@ struct AListSessionTests {
   @Test("a chunk that is too early is sent again", arguments: [409, 429])
   func tooEarly(code: Int) async throws {
     let server = try await box.loopback("--multipart", "--on", chunks, "--code", "\(code)", "--times", "2")
-    let result = try await box.sluice("-o", "chunked=1M", server.alist("/x"), input: object).success()
-    #expect(result["attempts"].int == 1)
+    let run = try await box.sluice("-o", "chunked=1M", server.alist("/x"), input: object)
+    #expect(try run.success()["attempts"].int == 1)
+    #expect(run.errorText.contains(code == 409 ? "still holds a part of /x" : "takes no more of /x"), "\(run.summary)")
     try expectSame(contents(server.alistFile("/x")), object)
+  }
+
+  @Test("a chunk that the server holds for good is waited for no longer than for any other silence")
+  func heldForGood() async throws {
+    let server = try await box.loopback("--multipart", "--on", chunks, "--code", "409")
+    let run = try await box.sluice("--retries", "0", "--idle-timeout", "100ms", "-o", "chunked=1M", server.alist("/x"), input: object)
+    try run.failure(69, "server")
+    #expect(run.errorText.components(separatedBy: "still holds").count == 2, "\(run.summary)")
   }
 
   @Test("when only the answer to the end was lost, nothing is sent again")
@@ -125,7 +134,7 @@ struct AListSessionTests {
 
   @Test("a drive that takes the object by its hash gets no byte of it")
   func byHash() async throws {
-    let server = try await box.loopback("--multipart", "--known-by-hash")
+    let server = try await box.loopback("--multipart", "--known-by-hash", "--provider", "139Yun")
     try write(object, to: server.alistFile("/known/thing"))
     try await box.sluice("-o", "chunked=1M", server.alist("/d/x"), input: object).success()
     #expect(try server.log(chunks).isEmpty)
@@ -150,6 +159,32 @@ struct AListSessionTests {
     try await box.sluice("--input", file, server.alist("/x")).success()
     #expect(try indices(server).count == 10)
     #expect(try contents(server.alistFile("/x")).count == 100 << 20)
+  }
+
+  @Test("chunks that are on their way together keep below the rate together")
+  func limited() async throws {
+    let server = try await box.loopback("--multipart")
+    let result = try await box.sluice(
+      "--limit-rate", "4M", "-o", "chunked=1M", server.alist("/x"), input: Array(object.prefix(4 << 20))
+    ).success()
+    #expect(try #require(result["upload_s"].double) > 0.9)
+  }
+
+  @Test(
+    "a large file is sent without being read before, whether the server has sessions or not",
+    .enabled(if: Strace.isPossible, "strace is not installed, or may not trace here"), arguments: [["--multipart"], ["--flavor", "alist"]])
+  func unread(options: [String]) async throws {
+    let server = try await box.loopback(options)
+    let file = try box.file("large", [])
+    #expect(truncate(file, off_t(100 << 20)) == 0)
+    let client = box.client(["--no-sha256", "--input", file, server.alist("/x")])
+    var traced = client
+    traced.path = try #require(Program.installed("strace"))
+    traced.arguments = ["-qq", "-f", "-o", "\(box.work)/trace", "-P", file, "-e", "trace=read,pread64", client.path] + client.arguments
+    try await box.start(traced).finish().success()
+    let trace = String(decoding: try contents("\(box.work)/trace"), as: UTF8.self)
+    let bytes = trace.matches(of: #/= (\d+)\n/#).reduce(0) { $0 + (Int($1.1) ?? 0) }
+    #expect(bytes < 1 << 20)
   }
 
   @Test("a size that is none is a mistake", arguments: ["chunked=1", "chunked=x", "chunked=1023k"])

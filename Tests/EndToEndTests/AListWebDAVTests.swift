@@ -244,6 +244,28 @@ struct AListWebDAVTests {
     #expect(names(in: server.alistFile("")) == ["x"])
   }
 
+  @Test(
+    "a server that is still loading its storages is tried again, whichever call meets that, and never believed", arguments: ["/dav", "/dav/d/.x"],
+    [[], ["-o", "direct"]])
+  func loading(call: String, options: [String]) async throws {
+    let server = try await start(
+      "alist", "--on", call, "--code", "500", "--message", "Loading storage, please wait", "--times", "2")
+    let run = try await box.start(box.client(options + [server.dav("/d/x")], input: .bytes(bytes))).finish()
+    try run.success()
+    try expectSame(contents(server.alistFile("/d/x")), bytes)
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+    let plain = try await start("alist", "--on", "/dav", "--code", "500", "--message", "Loading storage, please wait")
+    try await box.sluice(plain.dav("/d/x"), "--retries", "0", input: bytes).failure(69, "server")
+  }
+
+  @Test("plain HTTP does not take the words of a server that is still loading for a success either")
+  func loadingPlain() async throws {
+    let server = try await start("alist", "--on", "/dav", "--code", "500", "--message", "Loading storage, please wait", "--times", "2")
+    let target = server.dav("/x").replacing("dav+http", with: "http")
+    #expect(try await box.sluice(target, input: bytes).success()["attempts"].int == 2)
+    try expectSame(contents(server.alistFile("/x")), bytes)
+  }
+
   @Test("the time goes along in seconds", arguments: flavors)
   func time(flavor: String) async throws {
     let server = try await start(flavor)

@@ -60,7 +60,12 @@ public struct AList: BuiltInEndpoint {
   }
 
   public func put(_ upload: Upload) async throws(Failure) -> Receipt {
-    try await AListPut(api: api, upload: upload, warn: warn).receipt()
+    do throws(Failure) { return try await AListPut(api: api, upload: upload, warn: warn).receipt() } catch {
+      var failure = error
+      // The attempt that ends a run need not be the one that left something.
+      failure.left += AListMemory(checkpoint: upload.checkpoint, path: upload.path).left.filter { !failure.left.contains($0) }
+      throw failure
+    }
   }
 
   /// Those that the drive behind the path takes a file by.

@@ -59,6 +59,8 @@ final class AListAPI: Sendable {
     var largestChunk: Int64?
     /// Names that were free when a put to them began: what is there later may be what a connection that broke left of it.
     var begun: Set<String> = []
+    /// What the user was told.
+    var told: Set<String> = []
     /// The server's upload tasks of a name, by their IDs, before the first put to it.
     var tasksBefore: [String: Set<String>] = [:]
   }
@@ -70,6 +72,8 @@ final class AListAPI: Sendable {
   private let session = Mutex(Session())
   /// Of all destinations at a server together: five failures lock the address, and a login may end the token of the one before.
   private static let logins = SingleFlight<Secret>()
+  /// How long the server may keep an upload waiting without a move.
+  let patience: Duration
 
   init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
     guard let base = remote.base else { throw Failure(.config, "an alist remote needs a url") }
@@ -79,6 +83,7 @@ final class AListAPI: Sendable {
     self.base = base
     self.remote = remote
     warn = context.warn
+    patience = context.http.idleTimeout
     http = try HTTPTransport(for: base, context)
   }
 
@@ -165,6 +170,11 @@ final class AListAPI: Sendable {
   /// True if a put to this name began when it was free.
   func hasBegun(_ path: String) -> Bool {
     session.withLock { $0.begun.contains(path) }
+  }
+
+  /// Tells the user something that may go on for a while, once.
+  func tellOnce(_ text: String) {
+    if session.withLock({ $0.told.insert(text).inserted }) { warn(text) }
   }
 
   /// The tasks that were there before the first put to `path`; nil if `current` are those, because this is the first.

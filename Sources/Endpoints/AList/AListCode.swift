@@ -11,6 +11,14 @@ enum AListCode {
     message.contains("Loading storage") || message.contains("storage not init")
   }
 
+  /// Both servers answer so to whatever comes while they start, with HTTP 200 and by WebDAV too (server/middlewares/check.go).
+  static func startingFailure(_ answer: HTTPAnswer, _ server: String) -> Failure? {
+    guard answer.status == 200, answer.body.count < 1024, let json = answer.json, json["code"]?.integer == 500,
+      let message = json["message"]?.string, saysStarting(message)
+    else { return nil }
+    return answer.withEvidence(Failure(.server, "\(server) is starting: \(message) (500)", retryable: true))
+  }
+
   /// The reasons of code 401 that a fresh login cures (server/middlewares/auth.go).
   static func saysExpired(_ message: String) -> Bool {
     ["token is invalidated", "token is expired", "Password has been changed", "session inactive"].contains(where: message.contains)
@@ -32,6 +40,14 @@ enum AListCode {
     try check(reply, path)
   }
 
+  /// As `check`, for `POST /api/fs/rename`.
+  static func checkRename(_ reply: AListReply, _ target: String, mayRetryExisting: Bool) throws(Failure) {
+    if reply.code == 403, reply.message.contains("exists") {
+      throw reply.answer.withEvidence(Failure(.exists, "\(target) exists already", retryable: mayRetryExisting))
+    }
+    try check(reply, target)
+  }
+
   private static func failure(_ reply: AListReply, _ path: String) -> Failure {
     let words = "\(reply.message) (\(reply.code))"
     switch reply.code {
@@ -46,6 +62,14 @@ enum AListCode {
     case .refusal: return Failure(.rejected, "\(path) was refused: \(words)", hint: hint(reply.message))
     case .mayPass where reply.code == 429: return Failure(.server, "the server asks to try again later: \(words)", retryable: true)
     case .mayPass: return Failure(.server, "the server failed with \(path): \(words)", retryable: true)
+    }
+  }
+
+  /// What went wrong in a storage, where the server tells of it in other ways than by an answer to a put.
+  static func storageFailure(_ reason: String, _ path: String) -> Failure {
+    switch RetryTable.verdict(of: 500, reason, in: RetryTable.alist) {
+    case .refusal: Failure(.rejected, "\(path) was refused: \(reason)", hint: hint(reason))
+    case .mayPass: Failure(.server, "the server failed with \(path): \(reason)", retryable: true)
     }
   }
 

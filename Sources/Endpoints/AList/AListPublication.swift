@@ -24,7 +24,7 @@ struct AListPublication {
   }
 
   func receipt() async throws(Failure) -> Receipt {
-    if let receipt = try await receiptOfRename() { return receipt }
+    if let receipt = try await receiptOfEarlierAttempt() { return receipt }
     let session = sessionName
     if session == nil { try await removeRest() }
     let temporary = session ?? temporaryName(beside: path)
@@ -47,14 +47,14 @@ struct AListPublication {
   }
 
   /// What an attempt before this one left, if that is whole and only lacks its name, or has it already.
-  private func receiptOfRename() async throws(Failure) -> Receipt? {
-    guard let noted = memory.noted, [.renaming, .replacing, .swapping].contains(noted.stage) else { return nil }
-    let temporary = try await refreshedEntry(noted.name)
-    let isWhole = temporary.map { $0.size == upload.payload.length && !$0.isFolder } ?? false
-    if let aside = noted.aside, try await api.entry(aside) != nil { return try await receiptOfSwap(noted.name, aside, isWhole: isWhole) }
-    guard temporary == nil else {
-      guard isWhole else { return nil }
-      try await publish(noted.name)
+  private func receiptOfEarlierAttempt() async throws(Failure) -> Receipt? {
+    guard let noted = memory.noted, noted.stage == .renaming || noted.stage == .replacing else { return nil }
+    try await api.refresh(folder)
+    if let temporary = try await api.entry(noted.name) {
+      guard temporary.size == upload.payload.length, !temporary.isFolder else { return nil }
+      do throws(Failure) { try await publish(noted.name) } catch {
+        throw await cleared(noted.name, error)
+      }
       return Receipt()
     }
     // Nothing but the rename takes it away, unless somebody else did: an object of this size that was there before is no proof.
@@ -66,93 +66,54 @@ struct AListPublication {
     return Receipt()
   }
 
-  /// The older object is aside. The new one takes its place if it is there and has not done so; otherwise the old one gets it back.
-  private func receiptOfSwap(_ temporary: String, _ aside: String, isWhole: Bool) async throws(Failure) -> Receipt? {
-    let current = try await api.entry(path)
-    if current == nil {
-      try await rename(isWhole ? temporary : aside, to: path, overwriting: false)
-    }
-    let isThere = current == nil ? isWhole : current?.size == upload.payload.length && !isWhole
-    if isThere { await removeOld(aside) }
-    memory.clear()
-    return isThere ? Receipt() : nil
-  }
-
   private func removeRest() async throws(Failure) {
-    if let noted = memory.noted, noted.name != path, try await refreshedEntry(noted.name) != nil { try await api.remove(noted.name) }
-    memory.clear()
-  }
-
-  private func refreshedEntry(_ name: String) async throws(Failure) -> AListEntry? {
+    guard let noted = memory.noted, noted.name != path else { return memory.clear() }
     try await api.refresh(folder)
-    return try await api.entry(name)
+    if try await api.entry(noted.name) != nil { try await api.remove(noted.name) }
+    memory.clear()
   }
 
   /// Gives the object its name.
   private func publish(_ temporary: String) async throws(Failure) {
+    if old != nil, !AListDrive.renamesOver(try await api.driver(of: folder)) {
+      return try await put.swap(temporary, temporaryName(beside: path)).run()
+    }
     memory.note(old?.size == upload.payload.length ? .replacing : .renaming, temporary)
-    let renamesOver = AListDrive.renamesOver(try await api.driver(of: folder))
-    if old != nil, !renamesOver {
-      try await replace(with: temporary)
-    } else {
-      try await rename(temporary, to: path, overwriting: old != nil)
+    do throws(Failure) {
+      try AListCode.checkRename(
+        try await api.rename(temporary, to: AList.name(of: path), overwriting: old != nil), path,
+        mayRetryExisting: upload.attributes.existing == .overwrite)
+    } catch {
+      // The answer alone may have been lost.
+      guard error.isOutcomeUnknown || error.isRetryable, (try? await hasName(temporary)) == true else { throw error }
     }
     memory.clear()
   }
 
-  /// For drives that do not rename onto an object: the old one is moved aside first, and back if that was in vain.
-  private func replace(with temporary: String) async throws(Failure) {
-    let aside = temporaryName(beside: path)
-    memory.note(.swapping, temporary, aside: aside)
-    var isAside = false
-    do throws(Failure) {
-      try await rename(path, to: aside, overwriting: false)
-      isAside = true
-      try await rename(temporary, to: path, overwriting: false)
-    } catch {
-      var failure = error
-      // Where an answer was lost it can't be known what is where; the next attempt looks.
-      if failure.isOutcomeUnknown || failure.kind == .interrupted || failure.isRetryable {
-        failure.hint = "the object that was at \(path) may be at \(aside) now; another attempt puts that right"
-        throw failure
-      }
-      if isAside, await cleaningUp({ [self] () throws(Failure) in try await rename(aside, to: path, overwriting: false) }) != nil {
-        failure.hint = "the object that was at \(path) is at \(aside) now"
-      }
-      memory.note(.renaming, temporary)
-      throw failure
-    }
-    await removeOld(aside)
-  }
-
-  private func removeOld(_ aside: String) async {
-    if let failure = await cleaningUp({ [api] () throws(Failure) in try await api.remove(aside) }) {
-      put.warn("the object that was at \(path) could not be removed, and is at \(aside): \(failure.message)")
-    }
-  }
-
-  private func rename(_ old: String, to new: String, overwriting: Bool) async throws(Failure) {
-    let reply = try await api.rename(old, to: AList.name(of: new), overwriting: overwriting)
-    if reply.code == 403, reply.message.contains("exists") {
-      throw reply.answer.withEvidence(
-        Failure(.exists, "\(new) exists already", retryable: upload.attributes.existing == .overwrite))
-    }
-    try AListCode.check(reply, new)
+  /// Whether the object that was at `temporary` a moment ago has its name now.
+  private func hasName(_ temporary: String) async throws(Failure) -> Bool {
+    try await api.refresh(folder)
+    guard try await api.entry(temporary) == nil, try await api.entry(path)?.size == upload.payload.length else { return false }
+    // An older object of the same size is no proof.
+    return old?.size != upload.payload.length ? true : try await api.compare(path, with: upload.payload) == .sizeAndHash
   }
 
   /// Removes what is left of a failed attempt, or says where it is. An object that only lacks its name is kept for the next attempt, and so is
   /// one whose session may go on.
   private func cleared(_ temporary: String, _ failure: Failure) async -> Failure {
     var failure = failure
-    let stage = memory.noted?.stage
+    let noted = memory.noted
+    // Under its own name it can't be yet.
+    if noted?.stage == .sending || noted?.stage == .chunking { failure.isOutcomeUnknown = false }
     let mayGoOn = failure.isRetryable || failure.kind == .interrupted
-    let isWhole = [.renaming, .replacing, .swapping].contains(stage)
-    let isKept = stage != .sending && mayGoOn
+    let isWhole = noted.map { [.renaming, .replacing, .swapping].contains($0.stage) } ?? false
+    let isKept = noted?.stage != .sending && mayGoOn || noted?.aside != nil
     if !isKept, await cleaningUp({ [api] () throws(Failure) in try await api.remove(temporary) }) == nil {
       memory.clear()
       return failure
     }
-    let rest = "\(isWhole ? "the whole object" : "what is left of the upload") is at \(temporary)"
+    var rest = "\(isWhole ? "the whole object" : "what is left of the upload") is at \(temporary)"
+    if let aside = noted?.aside { rest += ", and the one that was at \(path) may be at \(aside)" }
     failure.hint = failure.hint.map { "\($0); \(rest)" } ?? rest
     return failure
   }

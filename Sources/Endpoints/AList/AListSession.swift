@@ -8,6 +8,8 @@ struct AListSession {
   /// Chunks on their way at a time. The server takes eight beyond the first that it lacks (internal/multipart/window.go).
   private static let inFlight = 3
   private static let window = 8
+  /// How often to send a chunk that is too far ahead; the server itself lets it wait for 10 s each time.
+  private static let triesAhead = 30
 
   let api: AListAPI
   let upload: Upload
@@ -17,6 +19,8 @@ struct AListSession {
   let headers: [(name: String, value: String)]
   /// The size of the chunks that the user wants, in bytes; nil for the server's own.
   let chunkSize: Int64?
+  /// The largest that the server takes, in bytes.
+  let largestChunk: Int64
 
   private var memory: AListMemory { AListMemory(checkpoint: upload.checkpoint, path: upload.path) }
 
@@ -70,8 +74,9 @@ struct AListSession {
   /// Nil if the server has no sessions for this, so that an ordinary put must do.
   func receipt() async throws(Failure) -> Receipt? {
     if let receipt = try await receiptOfLostAnswer() { return receipt }
-    guard let (reply, snapshot) = try await begin() else { return nil }
-    memory.note(.chunking, name)
+    let going = try await continued()
+    guard let (reply, snapshot) = if let going { going } else { try await begin() } else { return nil }
+    memory.note(.chunking, name, session: snapshot.id)
     do throws(Failure) {
       if snapshot.isCompleted {
         upload.meter.setSent(upload.payload.length)
@@ -84,15 +89,24 @@ struct AListSession {
       return Receipt(httpStatus: end.answer.status, response: end.answer.report, flaw: end.answer.flaw)
     } catch {
       // A session that may go on is left to the next attempt; it ends by itself after half an hour.
-      if !error.isRetryable, error.kind != .interrupted { _ = try? await call("abort", id: snapshot.id) }
+      let isOver = memory.noted?.session == nil
+      if isOver || !error.isRetryable && error.kind != .interrupted {
+        forget()
+        _ = try? await call("abort", id: snapshot.id)
+      }
       throw error
     }
+  }
+
+  /// The session will not go on: another attempt begins a new one, and under a new name, as the server may still be clearing up this one.
+  private func forget() {
+    if name == upload.path { memory.clear() } else { memory.note(.sending, name) }
   }
 
   /// A session is forgotten when it is complete. If only the answer to that was lost, the object is there.
   private func receiptOfLostAnswer() async throws(Failure) -> Receipt? {
     guard let noted = memory.noted, noted.stage == .completing, noted.name == name else { return nil }
-    let status = try await AListSession.status(of: name, length: upload.payload.length, api)
+    let status = try await AListSession.status(of: noted, length: upload.payload.length, api)
     guard status.code == 404 else { return nil }
     do throws(Failure) {
       let verification = try await api.compare(name, with: upload.payload)
@@ -104,14 +118,32 @@ struct AListSession {
     }
   }
 
+  /// The session that an attempt before this one began, if it still lives. It is known by its name, which nobody else uses, or by its ID: so no
+  /// hash is needed for the server to know that it is the same object.
+  private func continued() async throws(Failure) -> (AListReply, Snapshot)? {
+    guard let noted = memory.noted, noted.stage == .chunking || noted.stage == .completing, noted.name == name,
+      noted.session != nil || name != upload.path
+    else { return nil }
+    let status = try await AListSession.status(of: noted, length: upload.payload.length, api)
+    guard status.code == 200, let snapshot = Snapshot(status.data, length: upload.payload.length) else { return nil }
+    if snapshot.isCompleted || snapshot.state == "receiving" { return (status, snapshot) }
+    // Otherwise the server would take the beginning of a new one for this one's second try.
+    _ = try? await call("abort", id: snapshot.id)
+    return nil
+  }
+
   private func begin() async throws(Failure) -> (AListReply, Snapshot)? {
-    guard let largest = try await api.largestChunk() else { return nil }
+    // The server makes the file before it answers.
+    memory.note(.chunking, name)
     var request = HTTPRequest(method: .post, url: api.url("/api/fs/multipart/init"), headers: headers)
     request.headers.append(("X-File-Size", String(upload.payload.length)))
-    request.headers.append(("X-Chunk-Size", String(min(max(chunkSize ?? largest, 1 << 20), largest))))
+    request.headers.append(("X-Chunk-Size", String(min(max(chunkSize ?? largestChunk, 1 << 20), largestChunk))))
     let reply = try await api.reply(to: request)
     // Switched off since it was asked for, or a drive that can't.
-    if reply.code == 405 || (reply.code == 403 && reply.message.contains("disabled")) { return nil }
+    if reply.code == 405 || (reply.code == 403 && reply.message.contains("disabled")) {
+      forget()
+      return nil
+    }
     try AListCode.checkPut(reply, upload.path, mayRetryExisting: upload.attributes.existing == .overwrite)
     guard let snapshot = Snapshot(reply.data, length: upload.payload.length) else {
       throw reply.answer.withEvidence(Failure(.protocol, "\(api.origin) does not say which session it has begun"))
@@ -127,6 +159,7 @@ struct AListSession {
     let missing = snapshot.missing
     let had = upload.payload.length - missing.reduce(0) { $0 + Int64(range(of: $1, snapshot).count) }
     upload.meter.setSent(had)
+    let share = min(AListSession.inFlight, missing.reduce(0) { $0 + $1.count })
     let result = await withTaskGroup(of: (Int, Result<AListReply, Failure>).self) { group in
       var rest = missing.joined().makeIterator()
       var next = rest.next()
@@ -140,7 +173,7 @@ struct AListSession {
         {
           next = rest.next()
           running.insert(index)
-          group.addTask { (index, await self.send(index, snapshot)) }
+          group.addTask { (index, await self.send(index, snapshot, besides: share)) }
         }
         guard let (index, result) = await group.next() else { break }
         running.remove(index)
@@ -165,29 +198,43 @@ struct AListSession {
     return Int64(chunks.lowerBound) * snapshot.chunkSize..<last + min(snapshot.chunkSize, upload.payload.length - last)
   }
 
-  private func send(_ index: Int, _ snapshot: Snapshot) async -> Result<AListReply, Failure> {
+  /// - Parameter share: with how many it shares the rate, itself included.
+  private func send(_ index: Int, _ snapshot: Snapshot, besides share: Int) async -> Result<AListReply, Failure> {
     var request = HTTPRequest(method: .put, url: api.url("/api/fs/multipart/chunk"), isUpload: true)
     request.headers = [("X-Upload-Id", snapshot.id), ("X-Chunk-Index", String(index)), ("Content-Type", "application/octet-stream")]
     request.body = HTTPBody(payload: upload.payload, part: range(of: index, snapshot))
-    do throws(Failure) {
-      // The server lets a chunk wait that is too far ahead, or that an earlier connection still holds.
-      for _ in 0..<30 {
-        let reply = try await api.reply(to: request)
-        guard reply.code == 409 || reply.code == 429 else {
-          try check(reply)
-          return .success(reply)
-        }
-        do { try await Task.sleep(for: .seconds(1)) } catch { throw .interrupted }
-      }
-      throw Failure(.server, "\(api.origin) does not take chunk \(index) of \(upload.path)", retryable: true)
-    } catch {
+    request.rateShare = share
+    do throws(Failure) { return .success(try await accepted(request, index)) } catch {
       return .failure(error)
     }
   }
 
+  /// Sends a chunk until the server takes it. One that is too far ahead waits (429), and so does one that the server still holds from a connection
+  /// that broke and whose end it has not noticed (409): that is silence, and has the limit of one.
+  private func accepted(_ request: HTTPRequest, _ index: Int) async throws(Failure) -> AListReply {
+    let start = ContinuousClock.now
+    var triesAhead = 0
+    while triesAhead < AListSession.triesAhead {
+      let reply = try await api.reply(to: request)
+      guard reply.code == 409 || reply.code == 429 else {
+        try check(reply)
+        return reply
+      }
+      if reply.code == 409 {
+        api.tellOnce("\(api.origin) still holds a part of \(upload.path) from a connection that broke; waiting up to \(api.patience) for it")
+        if start.duration(to: .now) >= api.patience { break }
+      } else {
+        triesAhead += 1
+        api.tellOnce("\(api.origin) takes no more of \(upload.path) until its storage has what it got; waiting")
+      }
+      do { try await Task.sleep(for: min(.seconds(1), api.patience)) } catch { throw .interrupted }
+    }
+    throw Failure(.server, "\(api.origin) does not take chunk \(index) of \(upload.path)", retryable: true)
+  }
+
   /// Waits until the storage has the object. Asking meanwhile tells how far it is, and keeps the session from being taken for a dead one.
   private func complete(_ id: String) async throws(Failure) -> AListReply {
-    memory.note(.completing, name)
+    memory.note(.completing, name, session: id)
     let result = await withTaskGroup(of: Result<AListReply, Failure>?.self) { group in
       group.addTask {
         do throws(Failure) { return .success(try await self.call("complete", id: id)) } catch {
@@ -228,18 +275,37 @@ struct AListSession {
     HTTPRequest(method: .post, url: api.url("/api/fs/multipart/\(name)"), headers: [("X-Upload-Id", id)], isUpload: true)
   }
 
-  /// What the server says of the session for a name; 404 if there is none.
-  static func status(of name: String, length: Int64, _ api: AListAPI) async throws(Failure) -> AListReply {
-    let query = "path=\(URLText.encoded(name))&size=\(length)"
+  /// What the server says of a session; 404 if there is none.
+  static func status(of noted: AListMemory.Noted, length: Int64, _ api: AListAPI) async throws(Failure) -> AListReply {
+    let query = noted.session.map { "upload_id=\(URLText.encoded($0))" } ?? "path=\(URLText.encoded(noted.name))&size=\(length)"
     return try await api.reply(to: HTTPRequest(method: .get, url: api.url("/api/fs/multipart/status?\(query)")))
+  }
+
+  /// Ends a session that an upload which will not go on has begun.
+  static func abort(_ noted: AListMemory.Noted, length: Int64, _ path: String, _ api: AListAPI) async throws(Failure) {
+    // By the object's own name another client's might be found.
+    guard noted.session != nil || noted.name != path else { return }
+    let status: AListReply
+    do throws(Failure) { status = try await self.status(of: noted, length: length, api) } catch {
+      // A server that knows no sessions, any more, has none.
+      guard error.kind != .protocol else { return }
+      throw error
+    }
+    if let id = status.data?["upload_id"]?.string { _ = try await api.reply(to: request("abort", id: id, api)) }
   }
 
   private func check(_ reply: AListReply) throws(Failure) {
     guard reply.code != 200 else { return }
-    let words = "\(reply.message) (\(reply.code))"
     // Sessions live in the server's memory; one that is gone, or whose storage has stumbled, is begun anew.
-    if reply.code == 404 || reply.data?["state"]?.string == "failed_retriable" {
-      throw reply.answer.withEvidence(Failure(.server, "\(api.origin) has lost the session of \(upload.path): \(words)", retryable: true))
+    if reply.code == 404 {
+      forget()
+      throw reply.answer.withEvidence(
+        Failure(.server, "\(api.origin) has lost the session of \(upload.path): \(reply.message) (404)", retryable: true))
+    }
+    if reply.data?["state"]?.string == "failed_retriable" {
+      forget()
+      // The chunk knows only that the session is over; why is said by that.
+      throw reply.answer.withEvidence(AListCode.storageFailure(reply.data?["error"]?.string ?? reply.message, upload.path))
     }
     try AListCode.check(reply, upload.path)
   }

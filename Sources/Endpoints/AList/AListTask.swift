@@ -87,9 +87,10 @@ struct AListTask {
   private func failure(_ task: JSONValue) -> Failure {
     let error = task["error"]?.string ?? ""
     let wasCancelled = error.contains("context canceled")
-    var failure = Failure(
-      .server, "the server's task for \(path) \(wasCancelled ? "was cancelled" : "failed"): \(error.isEmpty ? "no reason given" : error)",
-      retryable: !wasCancelled)
+    let words = "the server's task for \(path) \(wasCancelled ? "was cancelled" : "failed"): \(error.isEmpty ? "no reason given" : error)"
+    var failure = AListCode.storageFailure(error, path)
+    failure.message = words
+    if wasCancelled { failure.isRetryable = false }
     failure.task = task.text
     return failure
   }

@@ -37,13 +37,19 @@ final class HTTPSession: Sendable {
 
   /// - Throws: what stands in the way of an answer; one that refuses is an answer.
   func send(_ request: HTTPRequest) async throws(Failure) -> HTTPAnswer {
+    let answer = try await answer(to: request)
+    if let failure = AListCode.startingFailure(answer, base.origin) { throw failure }
+    return answer
+  }
+
+  private func answer(to request: HTTPRequest) async throws(Failure) -> HTTPAnswer {
     if try await credentials.mustAsk() {
       let isReading = [.get, .head, .propfind].contains(request.method)
       let answer = try await transport.send(isReading ? request : HTTPRequest(method: .head, url: request.url))
       guard try await credentials.isOffered(in: isOurs(answer.url) ? answer : nil) else { return answer }
     }
     if request.isUpload, request.body.length > 0, try await credentials.mayBeChallenged() {
-      _ = try await send(HTTPRequest(method: .head, url: request.url))
+      _ = try await answer(to: HTTPRequest(method: .head, url: request.url))
     }
     var url = request.url
     // Once for the challenge, and once more if its nonce was too old.

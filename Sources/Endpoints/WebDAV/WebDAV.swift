@@ -43,7 +43,17 @@ public struct WebDAV: BuiltInEndpoint {
   public func wantedHashes(for path: String) async -> Set<HashAlgorithm> { api.keepsHashes(path) ? [.sha1] : [] }
 
   public func put(_ upload: Upload) async throws(Failure) -> Receipt {
-    try await WebDAVUpload(upload: upload, api: api, moving: moving, warn: context.warn).run()
+    let run = WebDAVUpload(upload: upload, api: api, moving: moving, warn: context.warn)
+    do throws(Failure) { return try await run.receipt() } catch {
+      var failure = error
+      // The attempt that ends a run need not be the one that left something.
+      failure.left += run.left.filter { !failure.left.contains($0) }
+      throw failure
+    }
+  }
+
+  public func abandon(_ upload: Upload) async throws(Failure) {
+    try await WebDAVUpload(upload: upload, api: api, moving: moving, warn: context.warn).discard()
   }
 
   public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {

@@ -42,6 +42,9 @@ struct WebDAVUpload: Sendable {
     }
   }
 
+  /// The checkpoint of an upload that goes straight to its name.
+  private static let direct = "direct"
+
   let upload: Upload
   let api: WebDAVAPI
   let moving: MoveSupport
@@ -50,16 +53,29 @@ struct WebDAVUpload: Sendable {
   private var server: String { api.http.base.origin }
   private var existing: Existing { upload.attributes.existing }
 
-  func run() async throws(Failure) -> Receipt {
+  func receipt() async throws(Failure) -> Receipt {
     upload.meter.setSent(0)
     if let receipt = try await receiptOfEarlierAttempt() { return receipt }
     try await api.checkBackslashes(upload.path)
     // nginx does not know If-None-Match, and AList deletes a folder whose name is put to.
-    if try await api.replaced(at: upload.path, existing) == nil, let folder = WebDAVAPI.parent(of: upload.path) {
-      try await api.makeFolder(folder)
-    }
+    let old = try await api.replaced(at: upload.path, existing)
+    if old == nil, let folder = WebDAVAPI.parent(of: upload.path) { try await api.makeFolder(folder) }
     if !upload.attributes.has("direct"), moving.isPossible, let receipt = try await putAside() { return receipt }
-    return try await putDirect()
+    return try await putDirect(old)
+  }
+
+  /// Full paths of what may be at the server now that is not the object under its name.
+  var left: [String] {
+    if upload.checkpoint.text == WebDAVUpload.direct { return [upload.path] }
+    return remembered.map { [$0.temporary] } ?? []
+  }
+
+  /// Removes what the server has of an upload that will not go on. What is not there any more needs nothing.
+  func discard() async throws(Failure) {
+    if let (temporary, _) = remembered {
+      guard await isRemoved(temporary) else { throw Failure(.server, "\(server) does not remove \(temporary)", retryable: true) }
+    }
+    upload.checkpoint.set(nil)
   }
 
   /// Returns nil if the server cannot move; then nothing of it is left.
@@ -79,8 +95,16 @@ struct WebDAVUpload: Sendable {
   private func publish(_ temporary: String) async throws(Failure) -> Receipt? {
     remember(temporary, .moving(.unknown))
     // A folder that was made meanwhile would go with all that is in it (RFC 4918, 9.9.3).
-    remember(temporary, .moving(Before(try await api.replaced(at: upload.path, existing))))
-    switch try await api.move(temporary, to: upload.path, existing) {
+    let before = Before(try await api.replaced(at: upload.path, existing))
+    remember(temporary, .moving(before))
+    let moved: WebDAVAPI.Moved
+    do throws(Failure) { moved = try await api.move(temporary, to: upload.path, existing) } catch {
+      // The answer alone may have been lost.
+      guard error.isOutcomeUnknown || error.isRetryable, (try? await hasMoved(temporary, before)) == true else { throw error }
+      upload.checkpoint.set(nil)
+      return Receipt()
+    }
+    switch moved {
     case .done(let answer):
       upload.checkpoint.set(nil)
       return receipt(answer)
@@ -93,6 +117,12 @@ struct WebDAVUpload: Sendable {
     }
   }
 
+  /// Whether the object has gone from its temporary name to its own.
+  private func hasMoved(_ temporary: String, _ before: Before) async throws(Failure) -> Bool {
+    guard try await api.find(temporary) == nil, let found = try await api.find(upload.path) else { return false }
+    return found.size == upload.payload.length && before.isReplaced(by: found)
+  }
+
   /// What an attempt before this one left: its object, if that is whole, is moved now; otherwise it is removed.
   private func receiptOfEarlierAttempt() async throws(Failure) -> Receipt? {
     guard let (temporary, stage) = remembered else { return nil }
@@ -100,13 +130,12 @@ struct WebDAVUpload: Sendable {
       if await isRemoved(temporary) { upload.checkpoint.set(nil) }
       return nil
     }
-    let left = try await api.find(temporary)
-    if left == nil, let found = try await api.find(upload.path), found.size == upload.payload.length, before.isReplaced(by: found) {
+    if try await hasMoved(temporary, before) {
       // Only the answer was lost.
       upload.checkpoint.set(nil)
       return Receipt()
     }
-    if left?.size == upload.payload.length {
+    if try await api.find(temporary)?.size == upload.payload.length {
       do throws(Failure) {
         return try await publish(temporary)
       } catch {
@@ -117,17 +146,37 @@ struct WebDAVUpload: Sendable {
     return nil
   }
 
-  private func putDirect() async throws(Failure) -> Receipt {
+  /// - Parameter old: what is to be replaced.
+  private func putDirect(_ old: WebDAVResource?) async throws(Failure) -> Receipt {
+    upload.checkpoint.set(WebDAVUpload.direct)
     do throws(Failure) {
-      return receipt(try await send(to: upload.path, condition: existing == .refuse))
+      let answer = try await send(to: upload.path, condition: existing == .refuse)
+      upload.checkpoint.set(nil)
+      return receipt(answer)
     } catch {
-      var failure = error
-      // A refusal has an answer, and comes before anything is written.
-      if failure.httpStatus == nil, upload.meter.sent > 0 {
-        failure.hint = "\(upload.path) may hold a part of the object now"
-      }
-      throw failure
+      throw await namingRest(of: error, old)
     }
+  }
+
+  /// The failure with what is left of an object that went straight to its name.
+  private func namingRest(of failure: Failure, _ old: WebDAVResource?) async -> Failure {
+    guard upload.meter.sent > 0 || upload.payload.length == 0 else {
+      upload.checkpoint.set(nil)
+      return failure
+    }
+    var failure = failure
+    let isCut = Mutex(false)
+    let unasked = await cleaningUp { () throws(Failure) in
+      // Of the size that the old one had or the new one is to have it is no part of the new one.
+      let size = try await api.find(upload.path)?.size
+      isCut.withLock { $0 = size != nil && size != old?.size && size != upload.payload.length }
+    }
+    if unasked == nil, !isCut.withLock({ $0 }) {
+      upload.checkpoint.set(nil)
+    } else if failure.hint == nil {
+      failure.hint = "\(upload.path) may hold a part of the object now"
+    }
+    return failure
   }
 
   private func receipt(_ answer: HTTPAnswer) -> Receipt {
@@ -162,6 +211,9 @@ struct WebDAVUpload: Sendable {
   /// Removes what is left of a failed attempt, or says where it is. An object that only lacks its name is kept for the next attempt, also
   /// that of another run: a MOVE that was interrupted may have been made.
   private func cleared(_ temporary: String, _ failure: Failure) async -> Failure {
+    var failure = failure
+    // Under its own name it can't be yet.
+    if remembered?.stage == .sending { failure.isOutcomeUnknown = false }
     let isUnsent = failure.kind == .unreachable && !failure.isOutcomeUnknown && upload.meter.sent == 0 && upload.payload.length > 0
     let isWhole = remembered.map { $0.stage != .sending } ?? false
     let isKept = isWhole && (failure.isRetryable || failure.kind == .interrupted)
@@ -175,7 +227,6 @@ struct WebDAVUpload: Sendable {
       if isWhole || failure.httpStatus != nil { upload.checkpoint.set(nil) }
       return failure
     }
-    var failure = failure
     let rest = "\(isWhole ? "the whole object" : "what is left of the upload") is at \(temporary)"
     failure.hint = failure.hint.map { "\($0); \(rest)" } ?? rest
     return failure

@@ -15,7 +15,8 @@ final class FaultPlan: Sendable {
   func next(for path: String) -> Fault? {
     guard options.isAny, prefixes.contains(where: { path.hasPrefix($0) }) else { return nil }
     let number = used.add(1, ordering: .relaxed).oldValue
-    if let times = options.times, number >= times { return nil }
+    guard number >= options.skip else { return nil }
+    if let times = options.times, number - options.skip >= times { return nil }
     return Fault(options: options)
   }
 }

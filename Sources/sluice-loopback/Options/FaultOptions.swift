@@ -11,6 +11,9 @@ struct FaultOptions: ParsableArguments, Sendable {
   @Option(help: ArgumentHelp("So many matching requests misbehave, then it behaves. (default: all)", valueName: "n"))
   var times: Int?
 
+  @Option(help: ArgumentHelp("So many matching requests are served well before the first that misbehaves.", valueName: "n"))
+  var skip = 0
+
   @Option(help: ArgumentHelp("Answer with this status before the body is read, then close with it unread.", valueName: "status"))
   var refuseEarly: Int?
 
@@ -67,7 +70,7 @@ struct FaultOptions: ParsableArguments, Sendable {
     for status in [refuseEarly, status, redirect].compactMap({ $0 }) where !(200...599).contains(status) {
       throw ValidationError("\(status) is no status that ends a request")
     }
-    for number in [times, cutAfter, delay, stallAfter, truncateStored].compactMap({ $0 }) where number < 0 {
+    for number in [times, skip, cutAfter, delay, stallAfter, truncateStored].compactMap({ $0 }) where number < 0 {
       throw ValidationError("\(number) is negative")
     }
   }

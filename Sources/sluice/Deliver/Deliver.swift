@@ -81,7 +81,10 @@ struct Deliver: Sendable {
       outcome.uploadTime = success.uploadTime
     case .failure(let failure):
       outcome.failure = failure
-      if await abandon(upload, to: target, failure) { outcome.failure?.left = [] }
+      if await abandon(upload, to: target, failure) {
+        // What went straight to the object's own name can't be taken back.
+        outcome.failure?.left.removeAll { !$0.hasPrefix(target.path) }
+      }
     }
   }
 

@@ -70,7 +70,7 @@ struct Retry: Sendable {
       } catch {
         failure = error
       }
-      if Task.isCancelled { return (.failure(.interrupted), upload.attempt) }
+      if Task.isCancelled { return (.failure(interruption(of: failure)), upload.attempt) }
       if failure.isOutcomeUnknown { (course.doubt, course.mayHaveStored) = (failure, true) }
       guard !course.isStored, let wait = policy.wait(after: course.tries, failure, since: course.start) else {
         if failure.isOutcomeUnknown, let success = try? await found(upload, since: course.start) {
@@ -80,8 +80,15 @@ struct Retry: Sendable {
       }
       messages.note(
         "\(target.text): try \(course.tries) of \(policy.limit + 1) failed: \(failure.message); the next one in \(wait.rounded)")
-      do { try await Task.sleep(for: wait) } catch { return (.failure(.interrupted), upload.attempt) }
+      do { try await Task.sleep(for: wait) } catch { return (.failure(interruption(of: failure)), upload.attempt) }
     }
+  }
+
+  /// Being told to stop does not put away what the attempt has left.
+  private func interruption(of failure: Failure) -> Failure {
+    var interruption = Failure.interrupted
+    interruption.left = failure.left
+    return interruption
   }
 
   /// Sends the object, unless it is there already.

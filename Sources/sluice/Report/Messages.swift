@@ -33,7 +33,7 @@ final class Messages: Sendable {
   /// What went wrong, what is left where, and what to do next.
   func failure(_ failure: Failure) {
     let lines = [failure.message] + (failure.hint.map { ["hint: \($0)"] } ?? [])
-    let unnamed = failure.left.filter { name in !lines.contains { $0.contains(name) } }
+    let unnamed = failure.left.filter { failure.hint?.contains($0) != true }
     write(lines + (unnamed.isEmpty ? [] : ["left there: \(unnamed.joined(separator: ", "))"]))
   }
 
