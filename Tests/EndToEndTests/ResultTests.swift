@@ -143,6 +143,26 @@ struct ResultTests {
     #expect(try contents("\(box.work)/out") == bytes)
   }
 
+  @Test(
+    "a long result too is one write to a file, so that runs which add to one log do not mix their lines",
+    .enabled(if: Strace.isPossible, "strace is not installed, or may not trace here"))
+  func oneWrite() async throws {
+    let server = try box.scripted { exchange in
+      exchange.readBody()
+      let body = #"{"a":"\#(String(repeating: "x", count: 6000))"}"#
+      exchange.answer(body, status: exchange.request.method == "HEAD" ? "404 Not Found" : "201 Created")
+    }
+    let log = try box.file("log", "")
+    var traced = box.client(["--no-preflight", "--result", log, "http://\(server.authority)/x"], input: .bytes(bytes))
+    traced.arguments = ["-f", "-qq", "-o", "\(box.work)/trace", "-P", log, "-e", "trace=write", traced.path] + traced.arguments
+    traced.path = try #require(Program.installed("strace"))
+    let run = try await box.start(traced).finish()
+    #expect(run.exit == 0, "\(run.summary)")
+    #expect(try contents(log).count > 6000)
+    let trace = String(decoding: try contents("\(box.work)/trace"), as: UTF8.self)
+    #expect(trace.split(separator: "\n").count { $0.contains("write(") } == 1, "\(trace)")
+  }
+
   @Test("nobody wants results on a standard output that was closed from the start, and no file gets its number")
   func closedOutput() async throws {
     for words in [["./out"], ["--no-clobber", "--verify", "./new"], ["mkdir", "./d"], ["--version"], ["held"], ["endpoints"]] {

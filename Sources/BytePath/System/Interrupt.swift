@@ -19,7 +19,8 @@ public final class Interrupt: Sendable {
   }
 
   /// Writes every byte, and waits where it can be interrupted. A descriptor that does not block takes as much at a time as there is room
-  /// for; any other one pieces so small that a pipe that has room for any takes each at once.
+  /// for; any other one pieces so small that a pipe that has room for any takes each at once. A regular file makes nobody wait, and gets all
+  /// in one call: two runs that add to the end of one file do not mix what they write.
   ///
   /// - Parameters:
   ///   - isOver: asked now and then whether nobody will read any more.
@@ -28,7 +29,7 @@ public final class Interrupt: Sendable {
   public func writeAll(
     _ bytes: UnsafeRawBufferPointer, to descriptor: Descriptor, unless isOver: () -> Bool = { false }, moved: () -> Void = {}
   ) throws(SystemError) -> Bool {
-    let blocks = descriptor.blocks
+    let blocks = descriptor.blocks && (try? descriptor.status())?.isRegularFile != true
     var mustWait = blocks
     var rest = bytes
     while !rest.isEmpty {
