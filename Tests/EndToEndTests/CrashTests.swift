@@ -125,7 +125,9 @@ struct CrashTests {
     let file = try box.file("in", bytes)
     let server = try await box.loopback()
     // Each thread counts for itself, and the first that sends for the connection is another than the one that asks.
-    for (arguments, input, status) in [(["--no-sha256", "--input", file], Program.Input.nothing, 65), ([], .bytes(bytes), 74)] as [(_, _, Int32)] {
+    for (arguments, input, status) in [(["--no-sha256", "--input", file], Program.Input.nothing, 65), ([], .bytes(bytes), 74)]
+      as [(_, _, Int32)]
+    {
       let client = box.client(arguments + [server.plain("/x")], input: input)
       let run = try await box.start(Strace.injecting("sendfile:error=\(error):when=2..3", on: nil, into: client)).finish()
       if passes {
