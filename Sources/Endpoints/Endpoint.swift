@@ -54,6 +54,10 @@ public protocol Endpoint: Sendable {
   /// - Throws: `usage` for a path that can't be sent, `rejected` for a name that the server is known to be unable to hold. Asks nobody.
   func objectPath(_ text: String) throws(Failure) -> String
 
+  /// What tells the object at `path` from others of the server, whatever way leads to it; nil if the sub-path of the server and the path do.
+  /// Asks nobody.
+  func identity(of path: String) -> String?
+
   /// The path as this endpoint writes it, of a directory to be made.
   ///
   /// - Throws: as `objectPath`.
@@ -119,6 +123,7 @@ extension BuiltInEndpoint {
 
 extension Endpoint {
   public var exclusionKey: String? { nil }
+  public func identity(of path: String) -> String? { nil }
   public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? { nil }
   public func wantedHashes(for path: String) async -> Set<HashAlgorithm> { [] }
   public func directoryPath(_ text: String) throws(Failure) -> String { try objectPath(text) }

@@ -70,6 +70,11 @@ public struct BaseURL: Sendable, Equatable {
     return "\(isSecure ? "https" : "http")://\(shownHost)\(port.map { ":\($0)" } ?? "")"
   }
 
+  /// The same text for the same host and port, however they are written.
+  public var identity: String {
+    "\(isSecure ? "https" : "http")://\(host.lowercased()):\(port ?? (isSecure ? 443 : 80))"
+  }
+
   /// The URL of a call.
   func url(_ call: String) -> String { origin + path + call }
 }

@@ -24,8 +24,6 @@ public struct Upload: Sendable {
 /// What an endpoint remembers of an upload from one attempt to the next, and, if the spool is held, from one run to the next: a few words,
 /// such as the ID of a session at the server. No secret may be in it.
 public final class Checkpoint: Sendable {
-  /// Whether a later run will be given what this one remembers.
-  public let isKept: Bool
   private let state: Mutex<String?>
   private let changed: @Sendable (String?) -> Void
 
@@ -33,16 +31,8 @@ public final class Checkpoint: Sendable {
   ///   - text: what an earlier run remembered.
   ///   - changed: is called with each new text, from any thread, and keeps it.
   public init(_ text: String?, changed: @escaping @Sendable (String?) -> Void) {
-    isKept = true
     state = Mutex(text)
     self.changed = changed
-  }
-
-  /// One that is forgotten with the run.
-  public init() {
-    isKept = false
-    state = Mutex(nil)
-    changed = { _ in }
   }
 
   /// Nil if there is nothing to be remembered.

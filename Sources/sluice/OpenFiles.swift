@@ -5,8 +5,8 @@ import Endpoints
 /// and some libraries end the process then; so it is asked for before anything begins.
 struct OpenFiles {
   /// The spool's folder, its data and job, the event loop of the connections, the watch over child processes, and what is open for a moment:
-  /// certificates, the resolver's files, the folder that is listed.
-  private static let always = 20
+  /// certificates, the resolver's files, the folder that is listed, the record of a name.
+  private static let always = 24
 
   private(set) var count: Int
 
@@ -17,7 +17,8 @@ struct OpenFiles {
     count = targets.reduce(OpenFiles.always) { sum, target in
       var attributes = attributes
       attributes.options = target.defaults.merging(attributes.options) { $1 }
-      return sum.addingSaturated(target.endpoint.openFiles(attributes))
+      // And the lock of its name.
+      return sum.addingSaturated(target.endpoint.openFiles(attributes)).addingSaturated(1)
     }
   }
 

@@ -42,12 +42,12 @@ struct SharedSpoolTests {
 
   @Test("two that push everything at the same time send each object once, and neither fails", arguments: 1...3)
   func pushedTwice(_: Int) async throws {
-    let server = try await box.loopback("--on", "/plain/", "--status", "500", "--times", "8")
+    let server = try await box.loopback("--on", "/plain/", "--status", "403", "--times", "8")
     var trials: [Trial] = []
     for index in 0..<8 {
       var generator = SeededGenerator(UInt64(index))
       let trial = Trial(box, .plain, server, generator.bytes(300_000), name: "x\(index)")
-      try await box.sluice("--no-preflight", "--retries", "0", trial.destination, input: trial.bytes).failure(69, "server")
+      try await box.sluice("--no-preflight", "--retries", "0", trial.destination, input: trial.bytes).failure(77, "auth")
       trials.append(trial)
     }
     let pushes = try await pushTwice()

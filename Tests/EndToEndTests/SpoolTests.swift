@@ -33,7 +33,10 @@ struct SpoolTests {
     closed.stop()
     let held = try await box.shell("umask 0; echo x | '\(Program.built("sluice"))' --retries 0 alist+http://\(closed.authority)/x")
     #expect(held.exit == 69)
-    for name in names(in: box.spool) { #expect(mode("\(box.spool)/\(name)") == 0o600, "\(name)") }
+    #expect(mode("\(box.spool)/.names") == 0o700)
+    for name in box.spoolNames + names(in: "\(box.spool)/.names").map({ ".names/\($0)" }) {
+      #expect(mode("\(box.spool)/\(name)") == 0o600, "\(name)")
+    }
   }
 
   @Test("the folder is --spool-dir, else SLUICE_SPOOL_DIR, else sluice-UID in TMPDIR", arguments: ["flag", "variable", "TMPDIR"])

@@ -79,7 +79,7 @@ struct AbandonTests {
       settings.answerTimeout = .milliseconds(500)
       let endpoint = try AList(AbandonTests.remote(server), AbandonTests.context(settings))
       let upload = try await AbandonTests.upload(
-        [UInt8](repeating: 7, count: 3 << 20), "/d/x", Attributes(options: ["chunked": "1M"]), Checkpoint(), in: box)
+        [UInt8](repeating: 7, count: 3 << 20), "/d/x", Attributes(options: ["chunked": "1M"]), Checkpoint(nil) { _ in }, in: box)
       try await using(endpoint) { endpoint in
         await #expect(throws: Failure.self) { try await endpoint.put(upload) }
         #expect(upload.checkpoint.text?.hasPrefix("chunking /d/.x.sluice-") == true)

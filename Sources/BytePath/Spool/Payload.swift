@@ -53,6 +53,22 @@ public final class Payload: Sendable {
     return payload
   }
 
+  /// An object that is not here any more, to be asked about: its length and perhaps its hash are known, its bytes can't be read.
+  ///
+  /// - Parameter name: what it is, for messages.
+  /// - Throws: `spool`.
+  public init(remembered length: Int64, sha256: String?, name: String) throws(Failure) {
+    do throws(SystemError) { descriptor = try Descriptor.open("/dev/null", O_RDONLY) } catch {
+      throw Failure(.spool, "cannot open /dev/null: \(error.words)")
+    }
+    self.length = length
+    inputLength = length
+    spool = nil
+    modified = nil
+    self.name = name
+    digests = Mutex(sha256.map { text in [.sha256: Task { .success(text) }] } ?? [:])
+  }
+
   /// A few bytes in a spool.
   ///
   /// - Throws: `spool`.

@@ -14,6 +14,9 @@ public final class Spool: Sendable {
   /// True if the data has become a file elsewhere and is here no more.
   public var isMoved: Bool { moved.load(ordering: .relaxed) }
 
+  /// An ID for something that is not spooled.
+  public static func newID() -> String { SpoolID.make() }
+
   /// When the spool of this ID was made, in milliseconds since 1970; nil if the text is no ID.
   public static func milliseconds(of id: String) -> Int64? { SpoolID.milliseconds(of: id) }
 

@@ -136,25 +136,9 @@ public final class SpoolDirectory: Sendable {
     _ = unlinkat(descriptor.raw, name, 0)
   }
 
-  /// Gives a small file its content in one step: whole or not at all.
-  ///
-  /// - Parameter isDurable: whether the file is on the disk when this returns: its bytes first, then its name. Blocks.
+  /// As of `Descriptor`, in this folder.
   func write(_ bytes: [UInt8], to name: String, isDurable: Bool) throws(SystemError) {
-    do throws(SystemError) {
-      let file = try descriptor.openChild("\(name).new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o600)
-      try file.writeAll(bytes)
-      if isDurable { try file.synchronize() }
-      try file.close()
-      guard renameat(descriptor.raw, "\(name).new", descriptor.raw, name) == 0 else { throw SystemError("rename", errno) }
-    } catch {
-      remove("\(name).new")
-      throw error
-    }
-    guard isDurable else { return }
-    do throws(SystemError) { try descriptor.synchronize() } catch {
-      // Some file systems can't do that to a folder.
-      guard [EINVAL, EOPNOTSUPP, EBADF].contains(error.code) else { throw error }
-    }
+    try descriptor.write(bytes, to: name, isDurable: isDurable)
   }
 
   /// The job of a spool, read without a lock: whoever changes it puts another in its place. Nil if there is none.
@@ -173,6 +157,29 @@ public final class SpoolDirectory: Sendable {
   func names() throws(Failure) -> [String] {
     do throws(SystemError) { return try namesInDirectory(path) } catch {
       throw Failure(.spool, "cannot read the spool folder \(path): \(error.words)")
+    }
+  }
+}
+
+extension Descriptor {
+  /// Gives a small file in the folder that this is its content in one step: whole or not at all.
+  ///
+  /// - Parameter isDurable: whether the file is on the disk when this returns: its bytes first, then its name. Blocks.
+  func write(_ bytes: [UInt8], to name: String, isDurable: Bool) throws(SystemError) {
+    do throws(SystemError) {
+      let file = try openChild("\(name).new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o600)
+      try file.writeAll(bytes)
+      if isDurable { try file.synchronize() }
+      try file.close()
+      guard renameat(raw, "\(name).new", raw, name) == 0 else { throw SystemError("rename", errno) }
+    } catch {
+      _ = unlinkat(raw, "\(name).new", 0)
+      throw error
+    }
+    guard isDurable else { return }
+    do throws(SystemError) { try synchronize() } catch {
+      // Some file systems can't do that to a folder.
+      guard [EINVAL, EOPNOTSUPP, EBADF].contains(error.code) else { throw error }
     }
   }
 }

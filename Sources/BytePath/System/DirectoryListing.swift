@@ -1,13 +1,14 @@
 /// The names in a folder, without `.` and `..`, in no order.
 ///
+/// - Parameter limit: no more than so many are read.
 /// - Throws: a folder that can't be read, or one that can't be read to its end: a list with names missing would look like a whole one.
-public func namesInDirectory(_ path: String) throws(SystemError) -> [String] {
+public func namesInDirectory(_ path: String, atMost limit: Int = .max) throws(SystemError) -> [String] {
   var opened = opendir(path)
   while opened == nil, errno == EINTR { opened = opendir(path) }
   guard let stream = opened else { throw SystemError("opendir", errno) }
   defer { closedir(stream) }
   var names: [String] = []
-  while true {
+  while names.count < limit {
     errno = 0
     guard let entry = readdir(stream) else {
       if errno == EINTR { continue }
@@ -19,4 +20,5 @@ public func namesInDirectory(_ path: String) throws(SystemError) -> [String] {
     }
     if name != ".", name != ".." { names.append(name) }
   }
+  return names
 }

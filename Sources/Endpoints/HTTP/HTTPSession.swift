@@ -32,6 +32,9 @@ final class HTTPSession: Sendable {
     return path
   }
 
+  /// The same text for the same object: how much of its path stands in the address of the server makes no difference.
+  func identity(of path: String) -> String { base.path + URLText.encoded(path) }
+
   /// The address of an object, whose path is percent-encoded here.
   func url(_ path: String) -> String { base.url(URLText.encoded(path)) }
 

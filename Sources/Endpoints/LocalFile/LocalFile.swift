@@ -18,6 +18,20 @@ public struct LocalFile: BuiltInEndpoint {
     return text
   }
 
+  /// The path without links, from the root on.
+  public func identity(of path: String) -> String? {
+    if let whole = LocalFile.resolved(path) { return whole }
+    let name = path.lastIndex(of: "/").map { path[path.index(after: $0)...] } ?? path[...]
+    let parent = path.dropLast(name.count)
+    return LocalFile.resolved(parent.isEmpty ? "." : String(parent)).map { "\($0)/\(name)" } ?? path
+  }
+
+  private static func resolved(_ path: String) -> String? {
+    guard let text = realpath(path, nil) else { return nil }
+    defer { free(text) }
+    return String(cString: text)
+  }
+
   public func directoryPath(_ text: String) throws(Failure) -> String {
     guard !text.isEmpty else { throw Failure(.usage, "the destination file: names no directory") }
     return text

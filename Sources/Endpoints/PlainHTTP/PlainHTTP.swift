@@ -17,6 +17,8 @@ public struct PlainHTTP: BuiltInEndpoint {
 
   public func objectPath(_ text: String) throws(Failure) -> String { try HTTPSession.objectPath(text) }
 
+  public func identity(of path: String) -> String? { http.identity(of: path) }
+
   public func directoryPath(_ text: String) throws(Failure) -> String {
     throw Failure(.usage, "plain HTTP has no directories")
   }

@@ -21,6 +21,8 @@ public struct S3: BuiltInEndpoint {
   /// `BUCKET/KEY`, the key as it is written.
   public func objectPath(_ text: String) throws(Failure) -> String { try S3Object(text).path }
 
+  public func identity(of path: String) -> String? { "\(api.serverIdentity)/\(path)" }
+
   public func directoryPath(_ text: String) throws(Failure) -> String {
     throw Failure(.usage, "S3 has no directories", hint: "a key with slashes in it needs none")
   }

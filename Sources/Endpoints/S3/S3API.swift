@@ -61,6 +61,9 @@ final class S3API: Sendable {
 
   func close() async { await http.close() }
 
+  /// The server, whatever the region: the name of a bucket is one of all of AWS.
+  var serverIdentity: String { settings.endpoint.map { $0.identity + $0.path } ?? "aws" }
+
   /// The server, for messages.
   var origin: String { S3Address(settings, region: state.withLock { $0.region }).base.origin }
 

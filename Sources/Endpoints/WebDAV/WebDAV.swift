@@ -21,6 +21,8 @@ public struct WebDAV: BuiltInEndpoint {
 
   public func objectPath(_ text: String) throws(Failure) -> String { try HTTPSession.objectPath(text) }
 
+  public func identity(of path: String) -> String? { http.identity(of: path) }
+
   public func directoryPath(_ text: String) throws(Failure) -> String {
     var path = text[...]
     while path.last == "/" { path.removeLast() }

@@ -28,8 +28,11 @@ struct HeldDrop: RunnableCommand {
       for (directory, id) in selected {
         do throws(Failure) {
           guard let spool = try selection.spool(id, in: directory, console.messages) else { continue }
+          let job = try? HeldJob(reading: id, in: directory)
           if directory.isTransient, let index = try? SpoolPlace.index.get() { index.forget(id) }
           spool.remove()
+          guard let job else { continue }
+          for index in job.destinations.indices { RunOrder.forget(id, job, index, in: SpoolPlace(option: selection.spoolDir)) }
         } catch {
           console.messages.failure(error)
           if status == 0 { status = error.kind.exitStatus(signal: nil) }

@@ -40,6 +40,7 @@ struct HeldList: RunnableCommand {
   }
 
   private static func reason(_ destination: HeldJob.Destination) -> String {
+    if destination.isSuperseded == true { return "superseded: a newer object was stored there" }
     guard let error = destination.error else { return "was not sent to its end" }
     return destination.isRefused == true ? "refused: \(error)" : error
   }
@@ -78,6 +79,7 @@ struct HeldList: RunnableCommand {
       text.add("error", destination.error)
       text.add("kind", destination.errorKind)
       if destination.isRefused == true { text.add("refused", true) }
+      if destination.isSuperseded == true { text.add("superseded", true) }
       return text.text
     }
     text.add("destinations", json: "[\(destinations.joined(separator: ","))]")

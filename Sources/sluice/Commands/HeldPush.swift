@@ -7,12 +7,15 @@ struct HeldPush: RunnableCommand {
   static let configuration = CommandConfiguration(commandName: "push", abstract: "Send them.")
 
   @OptionGroup var selection: HeldSelection
+  @Flag(help: "Send those too whose name has the object of a newer run by now.")
+  var evenIfOlder = false
   @OptionGroup var transfer: TransferOptions
 
   var verbosity: Messages.Verbosity { transfer.verbosity }
 
   func validate() throws {
     guard selection.all != !selection.ids.isEmpty else { throw ValidationError("give one or more IDs, or --all") }
+    if evenIfOlder, selection.all { throw ValidationError("--even-if-older needs the IDs of those that are meant") }
     if let option = transfer.endpointOptions.first {
       throw ValidationError("-o \(option.key) has no effect here: the options of the upload count")
     }
@@ -93,13 +96,34 @@ private struct Pushing {
         return 0
       }
       if Task.isCancelled { throw .interrupted }
-      let waiting = job.destinations.indices.filter { !job.destinations[$0].isDone }
+      try await tellOfSuperseded(id, job)
+      let waiting = job.destinations.indices.filter {
+        job.destinations[$0].isWaiting || command.evenIfOlder && !job.destinations[$0].isDone
+      }
       let chosen = waiting.filter { !command.selection.all || job.destinations[$0].isRefused != true }
       if chosen.count < waiting.count { leftOut.append(id) }
       return chosen.isEmpty ? 0 : try await send(spool, job, to: chosen)
     } catch {
       messages.failure(error)
       return error.kind.exitStatus(signal: console.signals.first)
+    }
+  }
+
+  /// That the name has what is newer is as good as a success, and is told as one.
+  private func tellOfSuperseded(_ id: String, _ job: HeldJob) async throws(Failure) {
+    let texts = job.destinations.filter { $0.isSuperseded == true }.map(\.text)
+    guard !texts.isEmpty, !command.evenIfOlder else { return }
+    for result in try Opening(options: command.transfer, settings: try command.transfer.httpSettings(), messages: messages)
+      .open(texts, for: .object)
+    {
+      // Where nothing is to be sent it is of no account that the server is unknown by now.
+      guard case .success(let target) = result else { continue }
+      var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
+      outcome.isSuperseded = true
+      outcome.held = id
+      report.tell(outcome, messages)
+      messages.note(outcome.superseding)
+      await target.endpoint.close()
     }
   }
 
@@ -113,6 +137,21 @@ private struct Pushing {
     }
   }
 
+  /// Takes the place of the run that held the spool; that of a run whose input has ended now, if the user wants it to count as newest.
+  private func holding(_ spool: Spool, _ job: HeldJob, _ targets: [Int: Target]) -> Holding {
+    var job = job
+    let place = SpoolPlace(option: command.selection.spoolDir)
+    let number = command.evenIfOlder ? nil : job.number ?? 0
+    let order = RunOrder(in: place, id: spool.id, bytes: job.bytes, number: number, targets, messages)
+    for index in targets.keys {
+      job.destinations[index].isSuperseded = nil
+      // A remote may be another server by now.
+      guard let name = job.destinations[index].name, name != order.hash(index) else { continue }
+      RunOrder.forget(spool.id, job, index, in: place)
+    }
+    return Holding(resuming: spool, job, order, messages)
+  }
+
   /// - Parameter chosen: the indices of the job's destinations that it goes to.
   private func send(_ spool: Spool, _ job: HeldJob, to chosen: [Int]) async throws(Failure) -> Int32 {
     let payload = try await Payload.held(spool, length: job.bytes, inputLength: job.inputBytes, sha256: job.sha256)
@@ -120,7 +159,8 @@ private struct Pushing {
     let opened = try Opening(options: transfer, settings: try transfer.httpSettings(), messages: messages)
       .open(chosen.map { job.destinations[$0].text }, for: .object)
     try OpenFiles(opened.compactMap { try? $0.get() }, job.attributes).reserve()
-    let holding = Holding(resuming: spool, job, messages)
+    let targetsByIndex = zip(chosen, opened).compactMap { index, result in (try? result.get()).map { (index, $0) } }
+    let holding = holding(spool, job, Dictionary(uniqueKeysWithValues: targetsByIndex))
     var outcomes: [Int: Outcome] = [:]
     var targets: [(index: Int, target: Target)] = []
     for (index, result) in zip(chosen, opened) {
@@ -146,8 +186,7 @@ private struct Pushing {
     let isLast = job.destinations.count { !$0.isDone } == 1
     let deliver = Deliver(
       payload: payload, isGzip: job.isGzip, attributes: job.attributes, retries: transfer.retryPolicy, verifies: job.verifies,
-      mayMove: isLast, start: .now, messages: messages, checkpoint: { holding.checkpoint(for: indices[$0]) },
-      ended: { holding.ended(indices[$0], $1) })
+      mayMove: isLast, start: .now, messages: messages, holding: holding, indices: indices)
     let sent = await deliver.run(targets.map(\.target), failed: [:], meters: targets.map { _ in Meter() }) { report.tell($0, messages) }
     for (index, outcome) in zip(indices, sent) { outcomes[index] = outcome }
     for (_, target) in targets { await target.endpoint.close() }

@@ -7,12 +7,19 @@ struct Target: Sendable {
   let text: String
   let endpoint: any Endpoint
   let path: String
+  /// The server and the user there; empty if the endpoint alone knows the server, or there is none.
+  let server: String
   /// `-o` options that the remote of the config file sets.
   let defaults: [String: String]
   /// The files that the credentials and the server come from.
   var reads: [String] = []
 
   var kind: EndpointKind { endpoint.kind }
+
+  /// The same text for the same object, whatever way leads to it; as far as a plugin's destination tells.
+  var identity: String {
+    kind.isPlugin ? "\(kind.name)\n\(text)" : "\(kind.name)\n\(server)\n\(endpoint.identity(of: path) ?? path)"
+  }
 }
 
 /// What a destination is for: the rules for its path differ.
@@ -82,7 +89,12 @@ struct Opening {
       throw error
     }
     let path = try purpose == .object ? endpoint.objectPath(pathText) : endpoint.directoryPath(pathText)
-    var target = Target(text: text, endpoint: endpoint, path: path, defaults: place.defaults)
+    var server = ""
+    if let base = place.remote.base, place.kind.hasServerInURL {
+      // Below a sub-path another server may live.
+      server = "\(base.identity)\n\(place.remote.username ?? "")\n\(endpoint.identity(of: path) == nil ? base.path : "")"
+    }
+    var target = Target(text: text, endpoint: endpoint, path: path, server: server, defaults: place.defaults)
     target.reads = [place.remote.token, place.remote.password].compactMap { $0?.path } + target.kind.sharedFiles
     return target
   }

@@ -16,10 +16,11 @@ struct Deliver: Sendable {
   let mayMove: Bool
   let start: ContinuousClock.Instant
   let messages: Messages
-  /// What is remembered of the upload to the destination of this index.
-  let checkpoint: @Sendable (Int) -> Checkpoint
-  /// Called as each destination ends, one at a time for each destination; returns the ID if the spool is kept for it.
-  let ended: @Sendable (Int, Failure?) -> String?
+  let holding: Holding
+  /// The indices that the targets have in the job; nil if they are the same.
+  var indices: [Int]?
+  /// Called as each destination ends.
+  var ended: @Sendable (Int) -> Void = { _ in }
 
   /// - Parameter failed: destinations that were refused before, with the reason; they are reported in their turn.
   /// - Returns: the outcomes in the order of the targets.
@@ -34,8 +35,9 @@ struct Deliver: Sendable {
         group.addTask {
           var outcomes: [(Int, Outcome)] = []
           for index in line {
-            var outcome = await self.deliver(to: targets[index], refused: failed[index], meters[index], self.checkpoint(index))
-            outcome.held = self.ended(index, outcome.failure)
+            var outcome = await self.deliver(to: targets[index], at: indices?[index] ?? index, refused: failed[index], meters[index])
+            if !outcome.isSuperseded { outcome.held = holding.ended(indices?[index] ?? index, outcome.failure) }
+            ended(index)
             report(outcome)
             outcomes.append((index, outcome))
           }
@@ -48,13 +50,13 @@ struct Deliver: Sendable {
     }
   }
 
-  private func deliver(to target: Target, refused: Failure?, _ meter: Meter, _ checkpoint: Checkpoint) async -> Outcome {
+  private func deliver(to target: Target, at index: Int, refused: Failure?, _ meter: Meter) async -> Outcome {
     var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
     outcome.payload = PayloadFacts(inputBytes: payload.inputLength, bytes: payload.length, isGzip: isGzip, levels: levels)
     if let refused {
       outcome.failure = refused
     } else {
-      await send(to: target, meter, checkpoint, &outcome)
+      await take(turn: index, to: target, meter, &outcome)
     }
     // A regular file that could not be sent need not be read to its end for a hash.
     if payload.spool != nil || (hashesFile && outcome.failure == nil) {
@@ -64,6 +66,26 @@ struct Deliver: Sendable {
     }
     outcome.elapsed = start.duration(to: .now)
     return outcome
+  }
+
+  /// Sends the object when nobody else uploads to the name, unless that of a newer run stands there.
+  private func take(turn index: Int, to target: Target, _ meter: Meter, _ outcome: inout Outcome) async {
+    do throws(Failure) {
+      switch try await holding.order.turn(index, target, attributes.existing) {
+      case .go:
+        await send(to: target, meter, holding.checkpoint(for: index), &outcome)
+        let order = holding.order
+        // It may have to bring the jobs of older runs to the disk.
+        if outcome.failure == nil { try? await onThread { () throws(Failure) in order.stored(index) } }
+      case .superseded:
+        outcome.isSuperseded = true
+        outcome.held = holding.superseded(index)
+        messages.note(outcome.superseding)
+      }
+    } catch {
+      outcome.failure = error
+    }
+    holding.order.endTurn(index)
   }
 
   private func send(to target: Target, _ meter: Meter, _ checkpoint: Checkpoint, _ outcome: inout Outcome) async {
@@ -93,7 +115,7 @@ struct Deliver: Sendable {
   /// - Returns: whether it was done.
   private func abandon(_ upload: Upload, to target: Target, _ failure: Failure) async -> Bool {
     let isFinal = [.rejected, .exists, .input, .usage].contains(failure.kind)
-    guard upload.checkpoint.text != nil, isFinal || !upload.checkpoint.isKept else { return false }
+    guard upload.checkpoint.text != nil, isFinal || !holding.isResumable else { return false }
     let failure = await cleaningUp { () throws(Failure) in try await target.endpoint.abandon(upload) }
     if let failure { messages.warning("\(target.text): what has arrived of the object could not be removed: \(failure.message)") }
     return failure == nil

@@ -40,20 +40,24 @@ final class PartSender: Sendable {
   private let targets: [Target]
   private let deliver: @Sendable (Payload, Holding) -> Deliver
   private let job: @Sendable (Payload, _ sha256: String, _ suffix: String) -> HeldJob
+  private let order: @Sendable (Payload, [Int: Target]) -> RunOrder
   private let messages: Messages
   private let state: Mutex<State>
 
   /// - Parameters:
   ///   - failed: destinations that were refused before.
+  ///   - order: takes the place of a part among the objects of other runs.
   ///   - deliver: makes the delivery of a part.
   ///   - job: makes the job of an object beside the destinations, whose names have the suffix.
   init(
     _ targets: [Target], failed: [Int: Failure], _ messages: Messages, job: @escaping @Sendable (Payload, String, String) -> HeldJob,
+    order: @escaping @Sendable (Payload, [Int: Target]) -> RunOrder,
     deliver: @escaping @Sendable (Payload, Holding) -> Deliver
   ) {
     self.targets = targets
     self.messages = messages
     self.job = job
+    self.order = order
     self.deliver = deliver
     state = Mutex(State(progress: targets.indices.map { Progress(failure: failed[$0], isOut: failed[$0] != nil) }))
   }
@@ -67,11 +71,16 @@ final class PartSender: Sendable {
   /// Takes over a part that has been made. Called in their order.
   func add(_ part: Part) {
     let job = job(part.payload, part.sha256, PartFacts.suffix(part.number))
-    let holding = Holding(leaving: part.payload.spool, job, messages)
+    let holding = Holding(leaving: part.payload.spool, job, order(part.payload, targets(beside: PartFacts.suffix(part.number))), messages)
     state.withLock { state in
       state.facts.append(PartFacts(number: part.number, bytes: part.payload.length, sha256: part.sha256))
       state.open[part.number] = holding
     }
+  }
+
+  /// By their indices the destinations whose names have a suffix.
+  func targets(beside suffix: String) -> [Int: Target] {
+    Dictionary(uniqueKeysWithValues: targets.enumerated().compactMap { index, target in (try? target.beside(suffix)).map { (index, $0) } })
   }
 
   /// Sends a part to the destinations that have not failed. Returns false if no later part can matter.
@@ -111,9 +120,7 @@ final class PartSender: Sendable {
     state.withLock { state in
       let isKept = holding.close()
       // What is kept has to outlive a loss of power; there are few of them.
-      if isKept, !Task.isCancelled {
-        do throws(Failure) { try holding.bringToDisk() } catch { messages.warning(error.message) }
-      }
+      if isKept { holding.settle() }
       state.open[number] = nil
       for (index, outcome) in outcomes.enumerated() {
         state.progress[index].attempts = max(state.progress[index].attempts, outcome.attempts)
@@ -154,7 +161,7 @@ final class PartSender: Sendable {
   /// Removes the parts that have not been sent, but for those that are kept.
   func closeRest() {
     state.withLock { state in
-      for holding in state.open.values { _ = holding.close() }
+      for holding in state.open.values where holding.close() { holding.settle() }
       state.open = [:]
     }
   }
@@ -175,6 +182,6 @@ extension Target {
   ///
   /// - Throws: as `objectPath`.
   func beside(_ suffix: String) throws(Failure) -> Target {
-    Target(text: text + suffix, endpoint: endpoint, path: try endpoint.objectPath(path + suffix), defaults: defaults)
+    Target(text: text + suffix, endpoint: endpoint, path: try endpoint.objectPath(path + suffix), server: server, defaults: defaults)
   }
 }

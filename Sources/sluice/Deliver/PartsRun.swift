@@ -20,6 +20,8 @@ struct PartsRun: Sendable {
   let directory: @Sendable () throws(Failure) -> SpoolDirectory
   /// Makes the job of an object beside the destinations, whose names have the suffix.
   let job: @Sendable (Payload, _ sha256: String, _ suffix: String) -> HeldJob
+  /// Takes the place of such an object among those of other runs.
+  let order: @Sendable (Payload, [Int: Target]) -> RunOrder
   /// Makes the delivery of such an object.
   let deliver: @Sendable (Payload, Holding) -> Deliver
 
@@ -52,7 +54,7 @@ struct PartsRun: Sendable {
   /// - Returns: the outcomes in the order of the targets, and what the user is to be told last.
   /// - Throws: the failure of the input; what has arrived by then is no set.
   func run(_ meter: Meter) async throws(Failure) -> (outcomes: [Outcome], advice: String?) {
-    let sender = PartSender(targets, failed: refused, messages, job: job, deliver: deliver)
+    let sender = PartSender(targets, failed: refused, messages, job: job, order: order, deliver: deliver)
     let (parts, continuation) = AsyncStream<Part>.makeStream()
     let (manifest, failure) = await withTaskGroup(of: Ending.self) { group in
       group.addTask {
@@ -115,7 +117,8 @@ struct PartsRun: Sendable {
     job.after = rest.isEmpty ? nil : rest
     job.role = .manifest
     for (index, progress) in sender.progress.enumerated() where progress.isOut { job.destinations[index].isDone = true }
-    let holding = Holding(leaving: payload.spool, job, messages)
+    let order = order(payload, sender.targets(beside: PartsRun.manifestSuffix))
+    let holding = Holding(leaving: payload.spool, job, order, messages)
     if holds { holding.keepOrWarn() }
     return Manifest(payload: payload, holding: holding, bytes: meter.object, sha256: sha256)
   }

@@ -149,15 +149,13 @@ struct PutRun: Sendable {
     let job = HeldJob(
       created: millisecondsNow(), destinations: targets.map { HeldJob.Destination(text: $0.absoluteText) }, payload: payload,
       sha256: payload.spool == nil ? "" : try await payload.digest(.sha256), isGzip: isGzip, attributes: attributes, verifies: put.verify)
-    let holding = Holding(payload.spool, job, holds: !put.noHold, messages)
+    let waiting = targets.enumerated().filter { refused[$0.offset] == nil }
+    let order = order(of: payload, Dictionary(uniqueKeysWithValues: waiting.map { ($0.offset, $0.element) }))
+    let holding = Holding(payload.spool, job, order, holds: !put.noHold, messages)
     let deliver = Deliver(
       payload: payload, isGzip: isGzip, levels: plan.gzip?.level == .automatic ? levels.json : nil, attributes: attributes,
       retries: put.transfer.retryPolicy, verifies: put.verify, hashesFile: !put.noSha256, mayMove: targets.count == 1,
-      start: start, messages: messages, checkpoint: { holding.checkpoint(for: $0) },
-      ended: { index, failure in
-        progress.ended(index)
-        return holding.ended(index, failure)
-      })
+      start: start, messages: messages, holding: holding, ended: { progress.ended($0) })
     let safety = Task { await holding.bringToDiskIfLong() }
     defer { safety.cancel() }
     let outcomes = await deliver.run(targets, failed: refused, meters: meters) { report.tell($0, messages) }
@@ -178,12 +176,17 @@ struct PutRun: Sendable {
           created: millisecondsNow(), destinations: targets.map { HeldJob.Destination(text: $0.absoluteText + suffix) }, payload: payload,
           sha256: sha256, isGzip: isGzip, attributes: attributes, verifies: put.verify)
       },
+      order: { payload, targets in order(of: payload, targets) },
       deliver: { payload, holding in
         Deliver(
           payload: payload, isGzip: isGzip, attributes: attributes, retries: put.transfer.retryPolicy, verifies: put.verify,
-          mayMove: targets.count == 1, start: start, messages: messages, checkpoint: { holding.checkpoint(for: $0) },
-          ended: { holding.ended($0, $1) })
+          mayMove: targets.count == 1, start: start, messages: messages, holding: holding)
       })
+  }
+
+  /// Its input has ended: it takes its place among the runs.
+  private func order(of payload: Payload, _ targets: [Int: Target]) -> RunOrder {
+    RunOrder(in: SpoolPlace(option: put.spoolDir), id: payload.spool?.id, bytes: payload.length, targets, messages)
   }
 
   /// Asks every destination, side by side, whether it would take the object. A server that can't be reached now may be there when the input

@@ -14,10 +14,17 @@ struct HeldJob: Codable, Sendable, Equatable {
     var errorKind: String?
     /// True if the server understood and refused, so that nothing but a person's word is a reason to ask again.
     var isRefused: Bool?
+    /// True if the object of a newer run stands there by now: this one goes there only if the user says so.
+    var isSuperseded: Bool?
+    /// The hash of the object's name; see `RunOrder`.
+    var name: String?
     /// What the endpoint wants to remember; see `Checkpoint`.
     var checkpoint: String?
 
     init(text: String) { self.text = text }
+
+    /// Whether the object is to go there.
+    var isWaiting: Bool { !isDone && isSuperseded != true }
   }
 
   static let version = 1
@@ -32,6 +39,8 @@ struct HeldJob: Codable, Sendable, Equatable {
   var sha256: String
   var attributes: Attributes
   var verifies: Bool
+  /// The number of the run; see `RunOrder`.
+  var number: Int64?
   /// The IDs of spools that must be sent before this one.
   var after: [String]?
   /// What it is of a set of parts; nil for an object of its own.
@@ -39,6 +48,9 @@ struct HeldJob: Codable, Sendable, Equatable {
 
   /// True if every destination has the object.
   var isDone: Bool { destinations.allSatisfy(\.isDone) }
+
+  /// The indices of the destinations that the object is to go to.
+  var waiting: [Int] { destinations.indices.filter { destinations[$0].isWaiting } }
 
   /// Reads the record of a spool. Takes no lock. Nil if there is none, or none any more.
   ///

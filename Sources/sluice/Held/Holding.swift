@@ -22,13 +22,21 @@ final class Holding: Sendable {
     var isClosed = false
   }
 
+  /// The run's place among others.
+  let order: RunOrder
   private let spool: Spool?
   private let state: Mutex<State>
   private let messages: Messages
 
-  private init(_ spool: Spool?, _ state: sending State, _ messages: Messages) {
+  private init(_ spool: Spool?, _ order: RunOrder, _ state: sending State, _ messages: Messages) {
     self.spool = spool
+    self.order = order
     self.messages = messages
+    var state = state
+    state.job.number = order.number ?? state.job.number
+    for index in state.job.destinations.indices {
+      state.job.destinations[index].name = order.hash(index) ?? state.job.destinations[index].name
+    }
     self.state = Mutex(state)
   }
 
@@ -37,19 +45,20 @@ final class Holding: Sendable {
   /// - Parameters:
   ///   - spool: nil if the object is a regular file, which stays where it lies.
   ///   - holds: false with `--no-hold`.
-  convenience init(_ spool: Spool?, _ job: HeldJob, holds: Bool, _ messages: Messages) {
-    self.init(spool, State(job: job, isWanted: holds), messages)
+  convenience init(_ spool: Spool?, _ job: HeldJob, _ order: RunOrder, holds: Bool, _ messages: Messages) {
+    self.init(spool, order, State(job: job, isWanted: holds), messages)
     if holds { keepOrWarn() }
   }
 
   /// One that does not outlive the process until `keep` says so.
-  convenience init(leaving spool: Spool?, _ job: HeldJob, _ messages: Messages) {
-    self.init(spool, State(job: job, isWanted: false), messages)
+  convenience init(leaving spool: Spool?, _ job: HeldJob, _ order: RunOrder, _ messages: Messages) {
+    self.init(spool, order, State(job: job, isWanted: false), messages)
   }
 
   /// Goes on with a spool whose job is beside it already: a disk that is full must not keep it from being sent.
-  convenience init(resuming spool: Spool, _ job: HeldJob, _ messages: Messages) {
-    self.init(spool, State(job: job, isWanted: true, isKept: true, isDurable: true), messages)
+  convenience init(resuming spool: Spool, _ job: HeldJob, _ order: RunOrder, _ messages: Messages) {
+    self.init(spool, order, State(job: job, isWanted: true, isKept: true, isDurable: true), messages)
+    order.hold(spool, for: job.waiting, isDurable: false)
   }
 
   /// The ID of the spool if it is kept.
@@ -66,6 +75,8 @@ final class Holding: Sendable {
       change(&state.job)
       state.isWanted = true
       guard !state.job.isDone else { return false }
+      // First, so that none is held of which a later success does not know.
+      if !state.isKept { order.hold(spool, for: state.job.waiting, isDurable: state.isDurable) }
       try state.job.write(to: spool, isDurable: state.isDurable)
       defer { state.isKept = true }
       return !state.isKept
@@ -86,14 +97,26 @@ final class Holding: Sendable {
     do throws(Failure) { try SpoolPlace.index.get().point(to: spool, isDurable: isDurable) } catch { messages.warning(error.message) }
   }
 
-  /// What the endpoint of a destination remembers between attempts and runs, kept in the job.
+  /// Whether a later run can go on with what an endpoint remembers of this one.
+  var isResumable: Bool { state.withLock { $0.isKept } }
+
+  /// What the endpoint of a destination remembers between attempts and runs: kept in the job, so that a later push goes on with it, and in the
+  /// record of the name, so that another run can let go of it. Asked for when its turn has come.
   func checkpoint(for index: Int) -> Checkpoint {
-    guard let text = state.withLock({ state in state.isKept ? .some(state.job.destinations[index].checkpoint) : nil }) else {
-      return Checkpoint()
-    }
-    return Checkpoint(text) { [self] text in
+    let known = state.withLock { state in state.isKept ? state.job.destinations[index].checkpoint : nil }
+    return Checkpoint(order.isAbandoned(index) ? nil : known) { [self] text in
+      order.remember(text, index)
       change { job in job.destinations[index].checkpoint = text }
     }
+  }
+
+  /// Notes that the object of a newer run stands at a destination. Returns the spool's ID if it is kept.
+  func superseded(_ index: Int) -> String? {
+    change { job in
+      job.destinations[index].isSuperseded = true
+      job.destinations[index].checkpoint = nil
+    }
+    return id
   }
 
   /// Notes how a destination ended. Returns the spool's ID if it is kept for it.
@@ -138,37 +161,51 @@ final class Holding: Sendable {
   func bringToDisk() throws(Failure) {
     guard let spool, id != nil else { return }
     try spool.synchronizeData()
+    order.synchronizeCounter()
     let isNeeded = try state.withLock { (state) throws(Failure) in
       state.isDurable = true
       guard !state.isClosed || !state.job.isDone, !spool.isMoved else { return false }
       try state.job.write(to: spool, isDurable: true)
       return true
     }
-    if isNeeded { point(isDurable: true) }
+    guard isNeeded else { return }
+    point(isDurable: true)
+    order.hold(spool, for: state.withLock { $0.job.waiting }, isDurable: true)
   }
 
   /// Removes the spool if nobody needs it any more. Returns whether it stays; then nothing changes any more.
   func close() -> Bool {
-    guard let spool else { return false }
     let (wasKept, isNeeded) = state.withLock { state in
       state.isClosed = true
-      return (state.isKept, state.isKept && !spool.isMoved && !state.job.isDone)
+      return (state.isKept, state.isKept && spool?.isMoved == false && !state.job.isDone)
     }
-    guard !isNeeded else { return true }
+    guard let spool, !isNeeded else {
+      if spool == nil { order.end { _ in false } }
+      return isNeeded
+    }
     if wasKept, spool.directory.isTransient, let index = try? SpoolPlace.index.get() { index.forget(spool.id) }
     spool.remove()
+    order.end { _ in false }
     return false
   }
 
-  /// As `close`; what stays is brought to the disk. Blocks.
-  ///
-  /// - Returns: how to send what stays, for the user's last line; nil if nothing does.
-  func finish() -> String? {
-    guard close(), let spool else { return nil }
+  /// Of what stays after `close`: brings it to the disk, and lets go of the names. Blocks.
+  func settle() {
     // Gigabytes may take long to reach the disk, and who has pressed Ctrl-C does not wait for them.
     if !Task.isCancelled {
       do throws(Failure) { try bringToDisk() } catch { messages.failure(error) }
     }
+    let waiting = state.withLock { $0.job.waiting }
+    order.end { waiting.contains($0) }
+  }
+
+  /// As `close`; what stays is brought to the disk. Blocks.
+  ///
+  /// - Returns: how to send what stays, for the user's last line; nil if nothing waits to be sent.
+  func finish() -> String? {
+    guard close(), let spool else { return nil }
+    settle()
+    guard state.withLock({ !$0.job.waiting.isEmpty }) else { return nil }
     let isFound = spool.directory.isTransient || spool.directory.path == SpoolPlace(option: nil).path
     let place = isFound ? "" : "--spool-dir \(spool.directory.path) "
     return "the object is held; send it with: sluice held push \(place)\(spool.id)"

@@ -15,6 +15,8 @@ struct Outcome: Sendable {
   var receipt = Receipt()
   var verification: Verification?
   var failure: Failure?
+  /// True if the object was not sent, because that of a newer run stands under its name.
+  var isSuperseded = false
   var held: String?
 
   init(destination: String, endpoint: String?, path: String?, elapsed: Duration) {
@@ -28,6 +30,12 @@ struct Outcome: Sendable {
   init(_ refused: DestinationFailure, elapsed: Duration) {
     self.init(destination: refused.text, endpoint: refused.endpoint, path: refused.path, elapsed: elapsed)
     failure = refused.failure
+  }
+
+  /// For people, why the object was not sent.
+  var superseding: String {
+    let rest = held.map { "; it stays until: sluice held drop \($0); to send it all the same: sluice held push --even-if-older \($0)" }
+    return "\(destination): a newer object was stored there meanwhile, so this one is not sent\(rest ?? "")"
   }
 
   /// The line of standard output, keys in the order of the contract.
@@ -60,6 +68,7 @@ struct Outcome: Sendable {
       if !failure.left.isEmpty { error.add("left", json: JSONText.array(failure.left)) }
       text.add("error", json: error.text)
     }
+    if isSuperseded { text.add("superseded", true) }
     text.add("held", held)
     return text.text
   }
