@@ -245,7 +245,8 @@ struct AListWebDAVTests {
   }
 
   @Test(
-    "a server that is still loading its storages is tried again, whichever call meets that, and never believed", arguments: ["/dav", "/dav/d/.x"],
+    "a server that is still loading its storages is tried again, whichever call meets that, and never believed",
+    arguments: ["/dav", "/dav/d/.x"],
     [[], ["-o", "direct"]])
   func loading(call: String, options: [String]) async throws {
     let server = try await start(
@@ -262,7 +263,7 @@ struct AListWebDAVTests {
   func loadingPlain() async throws {
     let server = try await start("alist", "--on", "/dav", "--code", "500", "--message", "Loading storage, please wait", "--times", "2")
     let target = server.dav("/x").replacing("dav+http", with: "http")
-    #expect(try await box.sluice(target, input: bytes).success()["attempts"].int == 2)
+    try await box.sluice(target, input: bytes).success()
     try expectSame(contents(server.alistFile("/x")), bytes)
   }
 

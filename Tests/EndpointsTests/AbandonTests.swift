@@ -71,13 +71,10 @@ struct AbandonTests {
     }
   }
 
-  @Test("AList: a session that lives is ended, and its file goes", arguments: ["--cut-after"])
-  func session(fault: String) async throws {
-    try await withServer("--multipart", "--on", "/api/fs/multipart/chunk", fault, "1000") { box, server in
-      var settings = HTTPSettings()
-      settings.idleTimeout = .milliseconds(500)
-      settings.answerTimeout = .milliseconds(500)
-      let endpoint = try AList(AbandonTests.remote(server), AbandonTests.context(settings))
+  @Test("AList: a session that lives is ended, and its file goes")
+  func session() async throws {
+    try await withServer("--multipart", "--on", "/api/fs/multipart/chunk", "--cut-after", "1000") { box, server in
+      let endpoint = try AList(AbandonTests.remote(server), AbandonTests.context)
       let upload = try await AbandonTests.upload(
         [UInt8](repeating: 7, count: 3 << 20), "/d/x", Attributes(options: ["chunked": "1M"]), Checkpoint(nil) { _ in }, in: box)
       try await using(endpoint) { endpoint in
@@ -177,11 +174,7 @@ struct AbandonTests {
     try result.get()
   }
 
-  private static var context: EndpointContext { context(HTTPSettings()) }
-
-  private static func context(_ settings: HTTPSettings) -> EndpointContext {
-    EndpointContext(http: settings, warn: { _ in }, detail: { _ in })
-  }
+  private static let context = EndpointContext(http: HTTPSettings(), warn: { _ in }, detail: { _ in })
 
   private static func remote(_ server: Loopback) throws -> Remote {
     Remote(base: try BaseURL(server.url), token: .value(Loopback.token, origin: "the test"))

@@ -221,7 +221,8 @@ struct AListSession {
         return reply
       }
       if reply.code == 409 {
-        api.tellOnce("\(api.origin) still holds a part of \(upload.path) from a connection that broke; waiting up to \(api.patience) for it")
+        api.tellOnce(
+          "\(api.origin) still holds a part of \(upload.path) from a connection that broke; waiting up to \(api.patience) for it")
         if start.duration(to: .now) >= api.patience { break }
       } else {
         triesAhead += 1
