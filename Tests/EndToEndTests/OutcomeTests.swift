@@ -52,7 +52,8 @@ struct OutcomeTests {
     let run = try await box.sluice("--no-clobber", "--retries", "3", destination(kind, relay.authority), input: bytes)
     try run.success()
     #expect(try stored(kind, server) == bytes)
-    #expect(run.errorText.contains("the object is there"), "\(run.summary)")
+    // AList and WebDAV see by themselves that the rename was made.
+    if kind == .plain || kind == .siyuan { #expect(run.errorText.contains("the object is there"), "\(run.summary)") }
     #expect(box.spoolNames.isEmpty)
   }
 
