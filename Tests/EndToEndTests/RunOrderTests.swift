@@ -108,7 +108,8 @@ struct RunOrderTests {
     }
     var running: [RunningProgram] = []
     for number in 0..<4 {
-      let client = box.client(["--no-preflight", "http://\(server.authority)/x"], input: .bytes(Array(repeating: UInt8(number), count: 9 + number)))
+      let client = box.client(
+        ["--no-preflight", "http://\(server.authority)/x"], input: .bytes(Array(repeating: UInt8(number), count: 9 + number)))
       running.append(try box.start(client))
       // Its input has ended, and so its place is taken.
       try await eventually("run \(number) has a job") { box.spoolNames.count { $0.hasSuffix(".json") } > number }
