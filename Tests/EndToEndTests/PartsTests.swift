@@ -72,12 +72,54 @@ struct PartsTests {
     let server = try await box.loopback("--on", "/plain/x.part-00002", "--status", "503", "--times", "1")
     _ = try await heldSet(server, object(150_000))
     let newer = [UInt8](repeating: 7, count: 150_000)
-    try await box.sluice("--part-size", "100000", server.plain("/x"), input: newer).success()
+    // Of a spool folder that does not know of the first.
+    try await box.sluice("--spool-dir", "other", "--part-size", "100000", server.plain("/x"), input: newer).success()
     let push = try await box.sluice("held", "push", "--all")
-    // The part is superseded, and without it the manifest is left out.
-    #expect(push.exit == 0, "\(push.summary)")
+    #expect(push.exit == 73, "\(push.summary)")
     try await expectSame(joined("\(server.root)/plain"), newer)
-    #expect(box.spoolNames.count == 4)
+    #expect(box.spoolNames.count { $0.hasSuffix(".data") } == 2)
+  }
+
+  @Test("while parts of a run are held, no other puts parts under the name")
+  func heldRefusesOthers() async throws {
+    let server = try await box.loopback("--on", "/plain/x.part-00002", "--status", "503", "--times", "1")
+    let bytes = object(150_000)
+    let held = try await heldSet(server, bytes)
+    let other = try await box.sluice("--part-size", "100000", server.plain("/x"), "--", "sh", "-c", "head -c 100000 /dev/zero; exit 3")
+    try other.failure(73, "exists")
+    #expect(other.errorText.contains("sluice held push \(held.part) \(held.manifest)"), "\(other.summary)")
+    #expect(try await box.sluice("held", "push", "--all").exit == 0)
+    try await expectSame(joined("\(server.root)/plain"), bytes)
+    #expect(box.spoolNames.isEmpty)
+  }
+
+  @Test("a manifest does not go out when another object has come in the place of one of its parts")
+  func foreignPart() async throws {
+    let server = try await box.loopback("--on", "/plain/x.part-00002", "--status", "503", "--times", "1")
+    _ = try await heldSet(server, object(150_000))
+    try await box.sluice(server.plain("/x.part-00001"), input: object(99_999)).success()
+    let push = try await box.sluice("held", "push", "--all")
+    #expect(push.exit == 73, "\(push.summary)")
+    #expect(push.errorText.contains("/x.part-00001 is of another run"), "\(push.summary)")
+    #expect(!exists(server.plainFile("/x.parts.json")))
+  }
+
+  @Test("a run that puts parts under a name waits for another that does, and then finds its set")
+  func oneSetAtATime() async throws {
+    let server = try await box.loopback()
+    let bytes = object(150_000)
+    let first = try box.start(box.client(["--part-size", "100000", server.plain("/x")], input: .pipe))
+    await first.write(Array(bytes[..<120_000]))
+    try await eventually("the first has sent a part") { exists(server.plainFile("/x.part-00001")) }
+    let second = try box.start(
+      box.client(["--part-size", "100000", server.plain("/x")], input: .bytes([UInt8](repeating: 7, count: 150_000))))
+    try await eventually("the second waits") { second.errorSoFar.contains("waiting for another upload") }
+    await first.write(Array(bytes[120_000...]))
+    first.closeInput()
+    try await first.finish().success()
+    try await second.finish().failure(73, "exists")
+    try await expectSame(joined("\(server.root)/plain"), bytes)
+    #expect(box.spoolNames.isEmpty)
   }
 
   @Test("a manifest does not go out when one of its parts was discarded")

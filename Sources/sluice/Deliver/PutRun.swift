@@ -109,11 +109,9 @@ struct PutRun: Sendable {
       let outcomes: [Outcome]
       do throws(Failure) {
         if let partSize = put.partSize {
-          let ended = try await parts(of: partSize.bytes, to: targets, refused).run(input)
-          for outcome in ended.outcomes { report.tell(outcome, messages) }
-          if let advice = ended.advice { messages.advice(advice) }
+          outcomes = try await putParts(of: partSize.bytes, to: targets, refused, input)
           await progress.end()
-          return ended.outcomes
+          return outcomes
         }
         var plan = plan
         plan.hashes = found.hashes
@@ -161,6 +159,22 @@ struct PutRun: Sendable {
     let outcomes = await deliver.run(targets, failed: refused, meters: meters) { report.tell($0, messages) }
     if let advice = holding.finish() { messages.advice(advice) }
     return outcomes
+  }
+
+  private func putParts(of size: Int64, to targets: [Target], _ refused: [Int: Failure], _ input: Meter) async throws(Failure) -> [Outcome]
+  {
+    let claim = try await SetClaim(targets, spoolDir: put.spoolDir, messages)
+    defer { claim.end() }
+    let refused = refused.merging(claim.refused) { first, _ in first }
+    guard refused.count < targets.count else {
+      let outcomes = targets.indices.map { outcome(of: targets[$0], refused[$0]) }
+      for outcome in outcomes { report.tell(outcome, messages) }
+      return outcomes
+    }
+    let ended = try await parts(of: size, to: targets, refused).run(input)
+    for outcome in ended.outcomes { report.tell(outcome, messages) }
+    if let advice = ended.advice { messages.advice(advice) }
+    return ended.outcomes
   }
 
   private static func partsAtATime(of size: Int64, _ put: Put) -> Int { put.maxSpool.map { Int(min($0.bytes / size, 64)) } ?? 2 }

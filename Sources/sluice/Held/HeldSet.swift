@@ -26,14 +26,37 @@ struct HeldSet {
       if try await isThere(target.path, target), (try? await target.endpoint.verify(target.path, against: payload)) == nil {
         throw Failure(.exists, "\(name) is another whole set by now", hint: "discard this one with: sluice held drop")
       }
-      let parts = (1...max(1, try await partCount())).map { name + PartFacts.suffix($0) }
+      let parts = try await self.parts().map { (path: name + PartFacts.suffix($0.number), facts: $0) }
       var missing: [String] = []
-      for part in parts where try await !isThere(part, target) { missing.append(part) }
+      for part in parts where try await !isThere(part.path, target) { missing.append(part.path) }
       // Some servers and all plugins do not tell what is there, and then nothing seems to be.
-      guard let first = missing.first, missing.count < parts.count else { return }
-      throw Failure(
-        .rejected, "\(first) is not there, so \(target.path) cannot say that the set is whole",
-        hint: "send the part first, or discard the manifest with: sluice held drop")
+      if let first = missing.first {
+        guard missing.count == parts.count else { throw refusal(of: target, "\(first) is not there") }
+        return
+      }
+      for part in parts where try await isAnother(part.path, part.facts, target) {
+        throw refusal(of: target, "\(part.path) is of another run")
+      }
+    }
+  }
+
+  private func refusal(of target: Target, _ reason: String) -> Failure {
+    Failure(
+      .rejected, "\(reason), so \(target.path) cannot say that the set is whole",
+      hint: "send the part first, or discard the manifest with: sluice held drop")
+  }
+
+  /// Whether what is there is surely not the part: its size, or its hash where that is told, is another.
+  private func isAnother(_ path: String, _ facts: PartFacts, _ target: Target) async throws(Failure) -> Bool {
+    let part = try Payload(remembered: facts.bytes, sha256: facts.sha256, name: path)
+    do throws(Failure) {
+      _ = try await target.endpoint.verify(path, against: part)
+      return false
+    } catch {
+      if error.isMismatch { return true }
+      // What can't be compared, as with a plugin or a hash that nobody kept, is no proof; what can't be asked now can be later.
+      if error.isRetryable { throw error }
+      return false
     }
   }
 
@@ -47,13 +70,18 @@ struct HeldSet {
     }
   }
 
-  private func partCount() async throws(Failure) -> Int {
+  private func parts() async throws(Failure) -> [PartFacts] {
     let payload = payload
     let bytes = try await onThread { () throws(Failure) in try payload.contents(limit: 64 << 20) }
-    guard let parts = JSONValue(parsing: bytes)?["parts"]?.array else {
+    let listed = JSONValue(parsing: bytes)?["parts"]?.array ?? []
+    let parts = listed.enumerated().compactMap { index, part in
+      guard let bytes = part["bytes"]?.integer, let sha256 = part["sha256"]?.string else { return nil as PartFacts? }
+      return PartFacts(number: index + 1, bytes: bytes, sha256: sha256)
+    }
+    guard !parts.isEmpty, parts.count == listed.count else {
       throw Failure(.spool, "the held manifest of a set is damaged", hint: "discard it with: sluice held drop")
     }
-    return parts.count
+    return parts
   }
 }
 
@@ -62,5 +90,11 @@ extension PartFacts {
   static func nameOfSet(_ path: String) -> String? {
     guard let range = path.ranges(of: ".part-").last, path[range.upperBound...].allSatisfy(\.isNumber) else { return nil }
     return String(path[..<range.lowerBound])
+  }
+
+  /// What a part or a manifest has behind the name of its object; nil if the path is that of neither.
+  static func suffixOfSet(_ path: String) -> String? {
+    if path.hasSuffix(PartsRun.manifestSuffix) { return PartsRun.manifestSuffix }
+    return nameOfSet(path).map { String(path.dropFirst($0.count)) }
   }
 }

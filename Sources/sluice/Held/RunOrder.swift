@@ -144,13 +144,8 @@ final class RunOrder: Sendable {
   /// - Throws: `interrupted`.
   func turn(_ index: Int, _ target: Target, _ existing: Existing) async throws(Failure) -> Turn {
     guard let name = names.withLock({ $0[index] }) else { return .go }
-    var wait = Duration.milliseconds(20)
     do throws(SystemError) {
-      while try !name.file.beginUpload() {
-        if wait == .milliseconds(20) { messages.note("waiting for another upload to \(target.text) to end") }
-        do { try await Task.sleep(for: wait) } catch { throw SystemError("sleep", ECANCELED) }
-        wait = min(wait * 2, .milliseconds(250))
-      }
+      try await name.file.waitForUpload(to: target.text, messages)
       let record = NameRecord(reading: try name.file.record())
       if existing == .overwrite, let stored = record.stored, stored > name.run.number { return .superseded }
       for other in record.runs where !other.isSame(as: name.run) && other.checkpoint != nil {
@@ -242,5 +237,23 @@ extension NameRecord.Run {
     var run = self
     run.folder = nil
     return run
+  }
+}
+
+extension NameFile {
+  /// Takes the right to upload to the name as soon as nobody else has it, and says so if that is not at once.
+  ///
+  /// - Returns: whether it was not at once.
+  /// - Throws: `ECANCELED` if the task is.
+  @discardableResult
+  func waitForUpload(to text: String, _ messages: Messages) async throws(SystemError) -> Bool {
+    let shortest = Duration.milliseconds(20)
+    var wait = shortest
+    while try !beginUpload() {
+      if wait == shortest { messages.note("waiting for another upload to \(text) to end") }
+      do { try await Task.sleep(for: wait) } catch { throw SystemError("sleep", ECANCELED) }
+      wait = min(wait * 2, .milliseconds(250))
+    }
+    return wait > shortest
   }
 }
