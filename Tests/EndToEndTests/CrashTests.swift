@@ -180,7 +180,7 @@ struct CrashTests {
       #expect(run.output.isEmpty && run.errorText.split(separator: "\n").count == 1, "\(limit): \(run.summary)")
     }
     // From here on it is known what is to be done.
-    let refused = try await box.start(limited(25)).finish()
+    let refused = try await box.start(limited(32)).finish()
     let needed = try #require(refused.errorText.firstMatch(of: #/up to (\d+) open files/#).flatMap { Int($0.1) }, "\(refused.summary)")
     let below = try await box.start(limited(needed - 1)).finish()
     #expect(below.exit == 74, "\(below.summary)")

@@ -219,8 +219,7 @@ struct InputTests {
     let file = try box.file("in", [UInt8](repeating: 7, count: 400_000))
     let server = try await box.loopback()
     let running = try box.start(box.client(["--limit-rate", "200k", "--retries", "0", "--input", file, server.alist("/x")]))
-    // The first look is the preflight's, the second comes when the file has been opened.
-    try await eventually("the upload begins") { try server.log("/api/fs/get").count >= 2 }
+    try await eventually("the upload begins") { names(in: server.alistFile("/")).contains { $0.hasPrefix(".x.sluice-") } }
     let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: file))
     try handle.seekToEnd()
     try handle.write(contentsOf: Data("more".utf8))
