@@ -248,6 +248,19 @@ final class AListAPI: Sendable {
     try AListCode.check(try await reply(to: request), path)
   }
 
+  /// As `remove`, and removes what comes after that.
+  ///
+  /// - Parameter looksAgain: whether something may.
+  func removeForGood(_ path: String, looksAgain: Bool) async throws(Failure) {
+    try await remove(path)
+    guard looksAgain else { return }
+    for wait in [100, 200, 400] {
+      guard !Task.isCancelled, (try? await Task.sleep(for: .milliseconds(wait))) != nil else { return }
+      try await refresh(AList.parent(of: path))
+      if try await entry(path) != nil { try await remove(path) }
+    }
+  }
+
   /// Makes the server look at a folder anew: both servers may answer from a cache that holds the declared size or the old object.
   func refresh(_ folder: String) async throws(Failure) {
     _ = try await call("/api/fs/list", ["path": folder], refreshing: true)

@@ -108,7 +108,9 @@ struct AListPublication {
     let mayGoOn = failure.isRetryable || failure.kind == .interrupted
     let isWhole = noted.map { [.renaming, .replacing, .swapping].contains($0.stage) } ?? false
     let isKept = noted?.stage != .sending && mayGoOn || noted?.aside != nil
-    if !isKept, await cleaningUp({ [api] () throws(Failure) in try await api.remove(temporary) }) == nil {
+    // Of a connection that broke the server may still make the file out of what has come, after it was told to remove it.
+    let isBroken = failure.httpStatus == nil && upload.meter.sent > 0
+    if !isKept, await cleaningUp({ [api] () throws(Failure) in try await api.removeForGood(temporary, looksAgain: isBroken) }) == nil {
       memory.clear()
       return failure
     }

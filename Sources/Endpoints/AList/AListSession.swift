@@ -10,6 +10,8 @@ struct AListSession {
   private static let window = 8
   /// How often to send a chunk that is too far ahead; the server itself lets it wait for 10 s each time.
   private static let triesAhead = 30
+  /// How long to wait for a chunk that the server still holds: running OpenLists held one of a dead connection for more than four minutes.
+  private static let longestHold = Duration.seconds(20)
 
   let api: AListAPI
   let upload: Upload
@@ -210,9 +212,10 @@ struct AListSession {
   }
 
   /// Sends a chunk until the server takes it. One that is too far ahead waits (429), and so does one that the server still holds from a connection
-  /// that broke and whose end it has not noticed (409): that is silence, and has the limit of one.
+  /// that broke and whose end it has not noticed (409). It may not notice for minutes, so that a new session is begun before long.
   private func accepted(_ request: HTTPRequest, _ index: Int) async throws(Failure) -> AListReply {
     let start = ContinuousClock.now
+    let patience = min(api.patience, AListSession.longestHold)
     var triesAhead = 0
     while triesAhead < AListSession.triesAhead {
       let reply = try await api.reply(to: request)
@@ -222,13 +225,16 @@ struct AListSession {
       }
       if reply.code == 409 {
         api.tellOnce(
-          "\(api.origin) still holds a part of \(upload.path) from a connection that broke; waiting up to \(api.patience) for it")
-        if start.duration(to: .now) >= api.patience { break }
+          "\(api.origin) still holds a part of \(upload.path) from a connection that broke; waiting up to \(patience) for it")
+        if start.duration(to: .now) >= patience {
+          forget()
+          break
+        }
       } else {
         triesAhead += 1
         api.tellOnce("\(api.origin) takes no more of \(upload.path) until its storage has what it got; waiting")
       }
-      do { try await Task.sleep(for: min(.seconds(1), api.patience)) } catch { throw .interrupted }
+      do { try await Task.sleep(for: min(.seconds(1), patience)) } catch { throw .interrupted }
     }
     throw Failure(.server, "\(api.origin) does not take chunk \(index) of \(upload.path)", retryable: true)
   }
