@@ -20,6 +20,17 @@ struct FullDiskTests {
     }
   }
 
+  @Test("who asked for errors alone learns too that an object could be neither sent nor held")
+  func neitherSentNorHeld() async throws {
+    try await withSmallDisk(at: box.spool, kibibytes: 256) {
+      let bytes = [UInt8](repeating: 7, count: 256 << 10)
+      let run = try await box.sluice("-q", "--no-preflight", "--retries", "0", "http://127.0.0.1:1/x", input: bytes)
+      #expect(run.exit == 69, "\(run.summary)")
+      #expect(run.errorText.split(separator: "\n").last?.contains("could not be held") == true, "\(run.summary)")
+      #expect(box.spoolNames.isEmpty)
+    }
+  }
+
   @Test(
     "a disk without inodes ends in exit 74 before the input is read; one that runs out of them for the job is of no account",
     arguments: [2, 3, 4])

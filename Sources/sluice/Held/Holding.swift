@@ -201,9 +201,10 @@ final class Holding: Sendable {
 
   /// As `close`; what stays is brought to the disk. Blocks.
   ///
-  /// - Returns: how to send what stays, for the user's last line; nil if nothing waits to be sent.
+  /// - Returns: for the user's last line how to send what stays, or that it does not although it should; nil if nothing waits to be sent.
   func finish() -> String? {
-    guard close(), let spool else { return nil }
+    let isLost = state.withLock { $0.isWanted && !$0.isKept && !$0.job.waiting.isEmpty } && spool?.isMoved == false
+    guard close(), let spool else { return isLost ? "the object could not be held, because its job could not be written" : nil }
     settle()
     guard state.withLock({ !$0.job.waiting.isEmpty }) else { return nil }
     let isFound = spool.directory.isTransient || spool.directory.path == SpoolPlace(option: nil).path
