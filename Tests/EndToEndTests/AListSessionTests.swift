@@ -118,7 +118,7 @@ struct AListSessionTests {
   @Test("a chunk that the server holds for good is waited for no longer than for any other silence")
   func heldForGood() async throws {
     let server = try await box.loopback("--multipart", "--on", chunks, "--code", "409")
-    let run = try await box.sluice("--retries", "0", "--idle-timeout", "100ms", "-o", "chunked=1M", server.alist("/x"), input: object)
+    let run = try await box.sluice("--retries", "0", "--idle-timeout", "3s", "-o", "chunked=1M", server.alist("/x"), input: object)
     try run.failure(69, "server")
     #expect(run.errorText.components(separatedBy: "still holds").count == 2, "\(run.summary)")
   }
