@@ -19,8 +19,6 @@ struct NameRecord: Codable, Sendable {
     var checkpoint: String?
     /// True if another run has removed what the checkpoint was about.
     var isAbandoned: Bool?
-    /// Of a set, how many parts the run has begun to send.
-    var parts: Int?
 
     func isSame(as other: Run) -> Bool { id == other.id && index == other.index }
   }
