@@ -186,14 +186,23 @@ final class RunOrder: Sendable {
     do throws(SystemError) {
       let older = NameRecord(reading: try name.file.record()).runs.filter { $0.number < name.run.number && !$0.isSame(as: name.run) }
       let settled = older.filter { $0.folder != nil && Superseding.settle($0, in: directory) }
+      var isNoted = false
       try name.file.change(isDurable: settled.count < older.count) { record in
         record.stored = max(record.stored ?? 0, name.run.number)
-        record.remove(name.run)
+        // As long as its spool is there the run is one that a newer one must tell: it may die before that is gone.
+        if var run = record[name.run], run.folder != nil {
+          run.checkpoint = nil
+          run.isAbandoned = nil
+          record.put(run)
+          isNoted = true
+        } else {
+          record.remove(name.run)
+        }
         for run in settled {
           if run.checkpoint == nil { record.remove(run) } else { record.put(run.withoutSpool) }
         }
       }
-      names.withLock { $0[index]?.isNoted = false }
+      names.withLock { $0[index]?.isNoted = isNoted }
     } catch {
       tell(error)
     }
