@@ -49,6 +49,8 @@ struct KillPlace: Sendable {
   var environment: [String: String?] = [:]
   /// What lies there: a file on the disk, or an object of the scripted server.
   private var file = ""
+  /// Where the objects of a real server are, with a slash at its end; empty where it is enough to change the file.
+  private var url = ""
   private var scripted: ScriptedS3?
 
   init(_ kind: Kind, _ box: Sandbox) async throws {
@@ -72,13 +74,13 @@ struct KillPlace: Sendable {
     case .file: (destination, file) = ("./x", "\(box.work)/x")
     case .realDAV(let server):
       let peer = try await server.start()
-      (destination, file) = (peer.dav("/x"), peer.file("/x"))
+      (destination, file, url) = (peer.dav("/x"), peer.file("/x"), peer.url)
     case .s3:
       let server = try ScriptedS3(box, keepsBytes: true)
       (destination, environment, scripted) = ("s3://b/x", server.environment, server)
     case .realS3:
       let peer = try await box.peer("start-s3-rclone.sh", ["--bucket", "b"] + S3Server.rclone.options)
-      (destination, file) = ("s3://b/x", "\(peer.data)/b/x")
+      (destination, file, url) = ("s3://b/x", "\(peer.data)/b/x", "http://\(peer.authority)/b/")
       environment = [
         "AWS_ENDPOINT_URL": "http://\(peer.authority)", "AWS_ACCESS_KEY_ID": S3Server.accessKey,
         "AWS_SECRET_ACCESS_KEY": S3Server.secretKey,
@@ -122,21 +124,24 @@ struct KillPlace: Sendable {
   /// Puts an object there that nobody wrote, or takes away what is there.
   func plant(_ old: Version?, _ box: Sandbox) async throws {
     if let scripted { return scripted.plant(old?.bytes, at: "/b/x") }
-    if kind == .realS3 {
-      // The server remembers what it has, so that it must be told.
-      let file = try box.file("planted", old?.bytes ?? [])
-      let call = old == nil ? "-X DELETE" : "-T '\(file)'"
-      let user = "\(S3Server.accessKey):\(S3Server.secretKey)"
-      _ = try await box.shell(
-        "curl -sS --noproxy '*' --user '\(user)' --aws-sigv4 aws:amz:us-east-1:s3 -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' \(call) "
-          + "'\((environment["AWS_ENDPOINT_URL"] ?? "") ?? "")/b/x'")
-      return
-    }
+    if !url.isEmpty { return try await plantByRequest(old, box) }
     let folder = (file as NSString).deletingLastPathComponent
     for name in names(in: folder) where name == "x" || name.hasPrefix("x.part") || name.contains(".sluice-") {
       try FileManager.default.removeItem(atPath: "\(folder)/\(name)")
     }
     if let old, kind != .parts { try write(old.bytes, to: file, mode: 0o666) }
+  }
+
+  /// As above, where the server remembers what it has, and must be told.
+  private func plantByRequest(_ old: Version?, _ box: Sandbox) async throws {
+    let signed =
+      "--aws-sigv4 aws:amz:us-east-1:s3 -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --user '\(S3Server.accessKey):\(S3Server.secretKey)'"
+    let curl = "curl -sS -o planting --noproxy '*' \(kind == .realS3 ? signed : "")"
+    for name in names(in: (file as NSString).deletingLastPathComponent) where name == "x" || name.contains(".sluice-") {
+      _ = try await box.shell("\(curl) -X DELETE '\(url)\(name)'")
+    }
+    guard let old else { return }
+    _ = try await box.shell("\(curl) -T '\(try box.file("planted", old.bytes))' '\(url)x'")
   }
 
   /// What lies beside the object under names that no object has.

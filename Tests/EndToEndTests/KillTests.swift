@@ -37,7 +37,8 @@ struct KillTests {
       var round = Round(
         old: Bool.random(using: &generator) ? version("old") : nil, older: version("older \(number)"), newer: version("newer \(number)"),
         isFile: number % 3 == 2, what: "seed \(Fuzz.seed), round \(number) at \(kind.testDescription)")
-      if kind == .parts { round.old = nil }
+      // A whole set is not replaced; and rclone's S3 writes into the file, so that what was there goes with a cut.
+      if kind == .parts || kind == .realS3 { round.old = nil }
       try await place.plant(round.old, box)
       let first = try await killed(place, round.older, round, after: length * Double.random(in: 0...1.1, using: &generator))
       counts[first.exit == nil ? "killed" : "too late to be killed", default: 0] += 1

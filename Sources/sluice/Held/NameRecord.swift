@@ -15,6 +15,8 @@ struct NameRecord: Codable, Sendable {
     var folder: String?
     /// The length of the object.
     var bytes: Int64
+    /// True from when the spool may become the object by being moved: if its data is gone then, the object is stored.
+    var mayBeMoved: Bool?
     /// What the endpoint remembers; see `Checkpoint`.
     var checkpoint: String?
     /// True if another run has removed what the checkpoint was about.

@@ -121,6 +121,12 @@ final class RunOrder: Sendable {
     }
   }
 
+  /// Notes that the spool, whose job is there, may become the object from now on: a run that dies after that can't note it any more.
+  func mayMove(_ index: Int) {
+    guard names.withLock({ $0[index]?.isNoted == true }) else { return }
+    note(index) { $0.mayBeMoved = true }
+  }
+
   /// Changes what the record says of this run. One of which there is nothing to be remembered is not in it.
   private func note(_ index: Int, isDurable: Bool = false, _ body: (inout NameRecord.Run) -> Void) {
     guard let name = names.withLock({ $0[index] }) else { return }
@@ -147,7 +153,8 @@ final class RunOrder: Sendable {
     do throws(SystemError) {
       try await name.file.waitForUpload(to: target.text, messages)
       let record = NameRecord(reading: try name.file.record())
-      if existing == .overwrite, let stored = record.stored, stored > name.run.number { return .superseded }
+      let stored = record.runs.lazy.filter { $0.hasMoved }.map(\.number).reduce(record.stored ?? 0, max)
+      if existing == .overwrite, stored > name.run.number { return .superseded }
       for other in record.runs where !other.isSame(as: name.run) && other.checkpoint != nil {
         guard await abandon(other, target) else { break }
         try name.file.change { record in
@@ -241,6 +248,12 @@ final class RunOrder: Sendable {
 }
 
 extension NameRecord.Run {
+  /// Whether its spool has become the object. One whose folder is not there, as on a disk that is not mounted, is not known to have.
+  fileprivate var hasMoved: Bool {
+    guard mayBeMoved == true, let folder, access(folder, F_OK) == 0 else { return false }
+    return access("\(folder)/\(id).data", F_OK) != 0 && errno == ENOENT
+  }
+
   /// What is left to be remembered when the spool is gone.
   var withoutSpool: NameRecord.Run {
     var run = self
