@@ -269,4 +269,25 @@ struct RunOrderTests {
     #expect(push.exit == 0, "\(push.summary)")
     try expectSame(contents(server.plainFile("/x")), tuesday)
   }
+
+  @Test(
+    "a run that dies when its spool has become the file is a newer one all the same",
+    .enabled(if: Strace.isPossible, "strace is not installed, or may not trace here"))
+  func diedWhenMoved() async throws {
+    try makeDirectory("\(box.work)/x")
+    let id = try await hold(monday, "./x")
+    try FileManager.default.removeItem(atPath: "\(box.work)/x")
+    // The call that brings the name to the disk, when the object has it.
+    let dying = box.client(["./x"], input: .file(try box.file("in", tuesday)))
+    let died = try await box.start(Strace.injecting("fsync:signal=SIGKILL:when=1", on: box.work, into: dying)).finish()
+    #expect(died.exit == nil, "\(died.summary)")
+    try expectSame(contents("\(box.work)/x"), tuesday)
+    let push = try await box.sluice("held", "push", id)
+    #expect(try push.success()["superseded"].bool == true, "\(push.summary)")
+    try expectSame(contents("\(box.work)/x"), tuesday)
+    #expect(try await box.sluice("held", "drop", id).exit == 0)
+    // Another run to the name finds nothing to be remembered.
+    try await box.sluice("./x", input: monday).success()
+    expectEmptySpool()
+  }
 }

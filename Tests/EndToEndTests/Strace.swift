@@ -25,8 +25,10 @@ enum Strace {
     traced.path = Program.installed("strace") ?? "strace"
     let call = fault.prefix { $0 != ":" }
     let selection = path.map { ["-P", $0] } ?? []
+    // With the filter, strace forgets a signal that is not for the first call.
+    let filter = fault.contains("signal=") ? [] : ["--seccomp-bpf"]
     traced.arguments =
-      ["-qq", "-f", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=\(call)", "-e", "inject=\(fault)"] + selection + [program.path]
+      ["-qq", "-f", "-o", "/dev/null"] + filter + ["-e", "trace=\(call)", "-e", "inject=\(fault)"] + selection + [program.path]
       + program.arguments
     return traced
   }
