@@ -175,7 +175,7 @@ public struct Attributes: Sendable, Codable, Equatable {
 }
 
 /// What a server said of an object that it took.
-public struct Receipt: Sendable {
+public struct Receipt: Sendable, Equatable {
   public var httpStatus: Int?
   /// The server's answer as compact JSON text.
   public var response: String?
