@@ -11,18 +11,13 @@ let settings: [SwiftSetting] =
 let package = Package(
   name: "sluice",
   platforms: [.macOS(.v15)],
-  products: [
-    .executable(name: "sluice", targets: ["sluice"]),
-    .executable(name: "sluice-loopback", targets: ["sluice-loopback"]),
-  ],
+  products: [.executable(name: "sluice", targets: ["sluice"])],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
-    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     // The trait SubprocessFoundation is off, because Foundation doubles the size and the start-up time of the program.
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0", traits: []),
@@ -63,26 +58,13 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
-    .executableTarget(
-      name: "sluice-loopback",
-      dependencies: [
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Crypto", package: "swift-crypto"),
-        .product(name: "Hummingbird", package: "hummingbird"),
-        .product(name: "HummingbirdCore", package: "hummingbird"),
-        .product(name: "HummingbirdTLS", package: "hummingbird"),
-        .product(name: "Logging", package: "swift-log"),
-        .product(name: "NIOCore", package: "swift-nio"),
-        .product(name: "NIOPosix", package: "swift-nio"),
-      ],
-      swiftSettings: settings),
     .target(name: "Support", path: "Tests/Support", swiftSettings: settings),
     .testTarget(name: "BytePathTests", dependencies: ["BytePath", "CZlib"], swiftSettings: settings),
     .testTarget(
       name: "EndpointsTests", dependencies: ["BytePath", "Endpoints", "Support", .product(name: "Crypto", package: "swift-crypto")],
       swiftSettings: settings),
     .testTarget(
-      name: "EndToEndTests", dependencies: ["sluice", "sluice-loopback", "Support", .product(name: "Crypto", package: "swift-crypto")],
+      name: "EndToEndTests", dependencies: ["sluice", "Support", .product(name: "Crypto", package: "swift-crypto")],
       exclude: ["Golden", "result.schema.json"], swiftSettings: settings),
   ]
 )

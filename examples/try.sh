@@ -11,7 +11,8 @@ build=(swift build -c release --static-swift-stdlib)
 # Swift of macOS has its library in the system; there is none to link in.
 [[ $(uname) != Darwin ]] || build=(swift build -c release)
 say "building; the first time takes some minutes"
-for product in sluice sluice-loopback; do "${build[@]}" --product "$product" >&2; done
+"${build[@]}" --product sluice >&2
+loopback=$(./Tests/Loopback/build)
 bin=$("${build[@]}" --show-bin-path)
 bin=${bin#"$PWD/"}
 
@@ -27,7 +28,7 @@ trap finish EXIT
 export ALIST_TOKEN=loopback-token SLUICE_SPOOL_DIR=$work/spool no_proxy=127.0.0.1
 mkfifo "$work/ready"
 exec 3<> "$work/ready"
-"$bin/sluice-loopback" --port 0 --root "$work/root" >&3 2> "$work/log" &
+"$loopback" --port 0 --root "$work/root" >&3 2> "$work/log" &
 server=$!
 read -r -t 60 _ url <&3 || { cat "$work/log" >&2 && say "the loopback server did not start" && exit 1; }
 

@@ -5,7 +5,7 @@ import Support
 struct Document: Sendable {
   static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..").standardized.path
   static let manual = Document("man/sluice.1")
-  static let loopbackManual = Document("man/sluice-loopback.1")
+  static let loopbackManual = Document("Tests/Loopback/sluice-loopback.1")
   static let readme = Document("README.md")
 
   let name: String

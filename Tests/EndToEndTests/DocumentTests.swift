@@ -27,7 +27,7 @@ struct DocumentTests {
 
   @Test("every option of sluice-loopback stands in its manual page, and every option there is one")
   func loopbackOptions() async throws {
-    let help = try await box.start(Program(Program.built("sluice-loopback"), ["--help"])).finish()
+    let help = try await box.start(Program(Loopback.program(), ["--help"])).finish()
     try #require(help.exit == 0, "\(help.summary)")
     let known = DocumentTests.options(inHelp: help.outputText)
     let documented = Document.loopbackManual.options

@@ -21,7 +21,9 @@ struct EvidenceTests {
   @Test("every variable that the tests know stands in the table")
   func variables() throws {
     let known = Set(
-      try EvidenceTests.sources().flatMap { $0.matches(of: #/(?:number|cases|variable)\("(SLUICE_\w+)"\)/#).map { String($0.1) } })
+      try EvidenceTests.sources().flatMap {
+        $0.matches(of: #/(?:(?:number|cases|variable)\(|processInfo\.environment\[)"(SLUICE_\w+)"/#).map { String($0.1) }
+      })
     let told = Set(EvidenceTests.table.text.matches(of: #/\| `(SLUICE_\w+)` \|/#).map { String($0.1) })
     #expect(known == told)
   }

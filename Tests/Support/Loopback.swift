@@ -15,13 +15,21 @@ public final class Loopback: Sendable {
   private let program: RunningProgram
   private let logFile: String
 
+  /// The program. It is a package of its own, which is not built with the tests.
+  public static func program() throws -> String {
+    let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..").standardized.path
+    let path = ProcessInfo.processInfo.environment["SLUICE_LOOPBACK"] ?? "\(folder)/.build/loopback/debug/sluice-loopback"
+    guard access(path, X_OK) == 0 else { throw ProgramError(description: "there is no \(path): run ./Tests/run, which builds it") }
+    return path
+  }
+
   /// Starts a server on a port that the kernel chooses.
   public init(in directory: String, _ options: [String] = []) async throws {
     root = directory + "/root"
     logFile = directory + "/log"
     isSecure = options.contains("--tls")
     for folder in ["alist", "siyuan/data", "siyuan/temp", "plain"] { try makeDirectory("\(root)/\(folder)") }
-    var program = Program(Program.built("sluice-loopback"), ["--port", "0", "--root", root, "--log", logFile] + options)
+    var program = try Program(Loopback.program(), ["--port", "0", "--root", root, "--log", logFile] + options)
     program.limit = .seconds(3600)
     let running = try program.start()
     self.program = running
