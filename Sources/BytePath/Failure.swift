@@ -21,10 +21,10 @@ public struct Failure: Error, Sendable, Equatable {
   public var retryAfter: Duration?
   /// The HTTP status of the answer, if there was one.
   public var httpStatus: Int?
-  /// The server's answer as compact JSON text, if there was one.
-  public var response: String?
-  /// The server's task as compact JSON text, in its last known state.
-  public var task: String?
+  /// The server's answer, if there was one.
+  public var response: JSONValue?
+  /// The server's task in its last known state.
+  public var task: JSONValue?
   /// Full paths at the destination of what this upload wrote, or moved aside, and could not put right: a part of the object, the whole object
   /// without its name, an older object. The last message and the result name them.
   public var left: [String] = []

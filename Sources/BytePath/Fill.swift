@@ -81,12 +81,12 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
 ///   - most: how many parts may be in spools at a time, 1 or more; the input waits until an earlier one has come to its `end`.
 ///   - next: gets each part as soon as it is whole, from any thread. The last one comes only when all is well with the input, but those
 ///     before it come earlier: they are no object as long as the last is missing.
-/// - Returns: the SHA-256 of the whole object in lower-case hex.
+/// - Returns: the SHA-256 of the whole object.
 /// - Throws: as `fill`. Parts that were handed on stay in their spools.
 public func fillParts(
   _ plan: FillPlan, of size: Int64, atATime most: Int, into directory: @escaping @Sendable () throws(Failure) -> SpoolDirectory,
   _ meter: Meter, _ next: @escaping @Sendable (Part) -> Void
-) async throws(Failure) -> String {
+) async throws(Failure) -> Checksum {
   var file: Descriptor?
   if case .path(let path) = plan.input { file = try openInputFile(path) }
   let writer = PartWriter(size: size, atATime: most, meter, in: directory, next)
@@ -94,7 +94,7 @@ public func fillParts(
     let digests = try await FillRun(plan, file, to: writer, meter).result()
     try plan.checkMinimum(meter.input)
     try await withInterrupt(of: writer) { () throws(Failure) in try writer.finish() }
-    guard let digest = digests[.sha256] else { preconditionFailure("a part writer computes SHA-256") }
+    guard let digest = digests.first(where: { $0.algorithm == .sha256 }) else { preconditionFailure("a part writer computes SHA-256") }
     return digest
   } catch {
     writer.discard()

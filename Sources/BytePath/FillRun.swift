@@ -84,9 +84,9 @@ final class FillRun: Sendable {
 
   /// Runs everything to its end.
   ///
-  /// - Returns: the hashes of the object in lower-case hex.
+  /// - Returns: the hashes of the object.
   /// - Throws: the first failure.
-  func result() async throws(Failure) -> [HashAlgorithm: String] {
+  func result() async throws(Failure) -> [Checksum] {
     await withTaskCancellationHandler {
       await withTaskGroup(of: Void.self) { group in
         if let commandOutput { group.addTask { await self.runInputCommand(commandOutput) } }
@@ -115,7 +115,7 @@ final class FillRun: Sendable {
     }
     if let failure = firstFailure.withLock({ $0 }) { throw failure }
     try await checkInput()
-    return Dictionary(uniqueKeysWithValues: object.hashes.map { ($0.algorithm, $0.digest) })
+    return object.hashes.map(\.digest)
   }
 
   /// What was read of a file that changed meanwhile never was the file. Rights and names change the last of its times too, and that is no harm;

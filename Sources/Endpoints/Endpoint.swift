@@ -177,14 +177,14 @@ public struct Attributes: Sendable, Codable, Equatable {
 /// What a server said of an object that it took.
 public struct Receipt: Sendable, Equatable {
   public var httpStatus: Int?
-  /// The server's answer as compact JSON text.
-  public var response: String?
-  /// The server's task as compact JSON text, in its last known state.
-  public var task: String?
+  /// The server's answer.
+  public var response: JSONValue?
+  /// The server's task in its last known state.
+  public var task: JSONValue?
   /// Why the server's word is not enough, as the answer was written wrongly: `its lines end without a carriage return`. Nil if it is.
   public var flaw: String?
 
-  public init(httpStatus: Int? = nil, response: String? = nil, task: String? = nil, flaw: String? = nil) {
+  public init(httpStatus: Int? = nil, response: JSONValue? = nil, task: JSONValue? = nil, flaw: String? = nil) {
     self.httpStatus = httpStatus
     self.response = response
     self.task = task

@@ -93,7 +93,7 @@ extension Failure {
   /// is full, read-only or not mounted now may be otherwise tomorrow.
   public var isRefusal: Bool {
     guard kind == .rejected || kind == .exists else { return false }
-    let words = (message + " " + (response ?? "")).lowercased()
+    let words = "\(message) \(response?.text ?? "")".lowercased()
     let passing = ["no space", "quota", "read-only", "read only", "disk full", "insufficient storage", "no such file or directory"]
     return httpStatus != 507 && !passing.contains(where: words.contains)
   }

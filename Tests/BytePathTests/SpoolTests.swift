@@ -63,10 +63,11 @@ struct SpoolTests {
       let directory = try SpoolDirectory("\(folder)/spool")
       let spool = try Spool.create(in: directory)
       try spool.data.writeAll("hello")
-      let right = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+      let right = Checksum(.sha256, of: Array("hello".utf8))
+      let wrong = Checksum(.sha256, of: Array("hallo".utf8))
       let payload = try await Payload.held(spool, length: 5, inputLength: 5, sha256: right)
       #expect(try bytes(of: payload) == Array("hello".utf8))
-      await #expect(throws: Failure.self) { try await Payload.held(spool, length: 5, inputLength: 5, sha256: String(right.reversed())) }
+      await #expect(throws: Failure.self) { try await Payload.held(spool, length: 5, inputLength: 5, sha256: wrong) }
       await #expect(throws: Failure.self) { try await Payload.held(spool, length: 4, inputLength: 4, sha256: right) }
     }
   }

@@ -133,7 +133,7 @@ import Testing
       }
       if Bool.random(using: &generator) { bytes = generator.mutated(bytes) }
       let answer = HTTPAnswer(status: 200, headers: [:], body: bytes, isAfterWholeBody: true, url: "http://h/")
-      let report = answer.report
+      let report = answer.report.text
       let text = "seed \(Fuzz.seed): \(report.debugDescription)"
       #expect(!report.unicodeScalars.contains { $0.isObeyed }, "\(text)")
       #expect(JSONValue(parsing: Array(report.utf8))?.isObject == true, "\(text)")

@@ -43,7 +43,7 @@ struct SignatureV4Tests {
 
   @Test("PUT Object")
   func putObject() throws {
-    let hash = hexadecimal(SHA256.hash(data: Array("Welcome to Amazon S3.".utf8)))
+    let hash = SHA256.hash(data: Array("Welcome to Amazon S3.".utf8)).hex
     try expect(
       message(
         "PUT", "/" + URLText.encoded("test$file.text"),
@@ -71,7 +71,7 @@ struct SignatureV4Tests {
     let key = try signature(secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", service: "iam")
       .signingKey(of: SigningTime(milliseconds: 1_440_938_160_000))
     #expect(
-      key.withUnsafeBytes { hexadecimal($0) } == "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9")
+      key.withUnsafeBytes { $0.hex } == "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9")
   }
 
   @Test("times are written as the protocol has them")

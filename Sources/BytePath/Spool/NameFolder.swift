@@ -50,7 +50,7 @@ public struct NameFolder: Sendable {
   }
 
   /// The hash that stands for a name.
-  public static func hash(of name: String) -> String { hexadecimal(SHA256.hash(data: Array(name.utf8)).prefix(16)) }
+  public static func hash(of name: String) -> String { Checksum(.sha256, of: Array(name.utf8)).bytes.prefix(16).hex }
 
   /// Opens what there is of a name, and says that somebody has to do with it until that is let go.
   public func open(_ hash: String) throws(SystemError) -> NameFile {

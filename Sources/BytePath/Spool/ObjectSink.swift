@@ -43,13 +43,9 @@ final class ObjectWriter: ObjectSink {
 
 /// A hash of the object. Used by one thread, and asked for the digest when that has ended.
 final class ObjectHash: Sendable {
-  let algorithm: HashAlgorithm
   private let hash: Mutex<RunningHash>
 
-  init(_ algorithm: HashAlgorithm) {
-    self.algorithm = algorithm
-    hash = Mutex(RunningHash(algorithm))
-  }
+  init(_ algorithm: HashAlgorithm) { hash = Mutex(RunningHash(algorithm)) }
 
   func update(_ bytes: UnsafeRawBufferPointer) {
     hash.withLock { $0.update(bytes) }
@@ -59,5 +55,5 @@ final class ObjectHash: Sendable {
     bytes.withUnsafeBytes { update($0) }
   }
 
-  var digest: String { hash.withLock { $0.finalized() } }
+  var digest: Checksum { hash.withLock { $0.finalized() } }
 }

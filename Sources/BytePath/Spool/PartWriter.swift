@@ -5,8 +5,7 @@ public struct Part: Sendable {
   /// From 1 on.
   public let number: Int
   public let payload: Payload
-  /// In lower-case hex.
-  public let sha256: String
+  public let sha256: Checksum
   fileprivate let room: PartRoom
 
   /// Says that its spool is gone, or stays for good, so that another part may be made.
@@ -90,7 +89,7 @@ final class PartWriter: ObjectSink {
   private func end(_ state: inout State) {
     guard let spool = state.spool else { return }
     let sha256 = state.hash.finalized()
-    let payload = Payload(spool: spool, length: state.written, inputLength: state.written, digests: [.sha256: sha256])
+    let payload = Payload(spool: spool, length: state.written, inputLength: state.written, digests: [sha256])
     state.spool = nil
     next(Part(number: state.number, payload: payload, sha256: sha256, room: room))
   }

@@ -24,27 +24,28 @@ public final class Payload: Sendable {
   private let opened = Mutex<stat?>(nil)
   private let hashesSent = Atomic(false)
   private let sentHashes = SentHashes()
-  private let digests: Mutex<[HashAlgorithm: Task<Result<String, Failure>, Never>]>
+  private let digests: Mutex<[HashAlgorithm: Task<Result<Checksum, Failure>, Never>]>
 
   /// The kind of the failure that its bytes can't be read.
   var failureKind: Failure.Kind { spool == nil ? .input : .spool }
 
-  /// - Parameter digests: those that are known, in lower-case hex.
-  public init(spool: Spool, length: Int64, inputLength: Int64, digests: [HashAlgorithm: String]) {
+  /// - Parameter digests: those that are known.
+  public init(spool: Spool, length: Int64, inputLength: Int64, digests: [Checksum]) {
     self.length = length
     self.inputLength = inputLength
     self.spool = spool
     modified = nil
     descriptor = spool.data
     name = "the spool \(spool.id)"
-    self.digests = Mutex(digests.mapValues { digest in Task { .success(digest) } })
+    self.digests = Mutex([:])
+    know(digests)
   }
 
   /// A spool that an earlier run held, checked against what its job says of it.
   ///
   /// - Throws: `spool` if the bytes are not those that were held.
-  public static func held(_ spool: Spool, length: Int64, inputLength: Int64, sha256: String) async throws(Failure) -> Payload {
-    let payload = Payload(spool: spool, length: length, inputLength: inputLength, digests: [.sha256: sha256])
+  public static func held(_ spool: Spool, length: Int64, inputLength: Int64, sha256: Checksum?) async throws(Failure) -> Payload {
+    let payload = Payload(spool: spool, length: length, inputLength: inputLength, digests: sha256.map { [$0] } ?? [])
     var size: Int64 = -1
     if let status = try? spool.data.status() { size = Int64(status.st_size) }
     guard length >= 0, size == length, try await payload.computedDigest(.sha256) == sha256 else {
@@ -57,7 +58,7 @@ public final class Payload: Sendable {
   ///
   /// - Parameter name: what it is, for messages.
   /// - Throws: `spool`.
-  public init(remembered length: Int64, sha256: String?, name: String) throws(Failure) {
+  public init(remembered length: Int64, sha256: Checksum?, name: String) throws(Failure) {
     do throws(SystemError) { descriptor = try Descriptor.open("/dev/null", O_RDONLY) } catch {
       throw Failure(.spool, "cannot open /dev/null: \(error.words)")
     }
@@ -66,7 +67,8 @@ public final class Payload: Sendable {
     spool = nil
     modified = nil
     self.name = name
-    digests = Mutex(sha256.map { text in [.sha256: Task { .success(text) }] } ?? [:])
+    digests = Mutex([:])
+    if let sha256 { know([sha256]) }
   }
 
   /// A few bytes in a spool.
@@ -85,7 +87,7 @@ public final class Payload: Sendable {
       spool.remove()
       throw failure
     }
-    return Payload(spool: spool, length: Int64(bytes.count), inputLength: Int64(bytes.count), digests: [:])
+    return Payload(spool: spool, length: Int64(bytes.count), inputLength: Int64(bytes.count), digests: [])
   }
 
   /// A regular file that is sent as it is.
@@ -125,23 +127,23 @@ public final class Payload: Sendable {
   /// Says that there is one destination alone.
   public func allowMoving() { movable.store(true, ordering: .relaxed) }
 
-  /// A hash of the bytes in lower-case hex. One that was not computed while they came is computed on a thread of its own at the first call,
+  /// A hash of the bytes. One that was not computed while they came is computed on a thread of its own at the first call,
   /// beside whatever else is done with them, and once only.
   ///
   /// - Throws: `input` or `spool` if the bytes can't be read.
-  public func digest(_ algorithm: HashAlgorithm) async throws(Failure) -> String {
+  public func digest(_ algorithm: HashAlgorithm) async throws(Failure) -> Checksum {
     try await startHashing(algorithm).value.get()
   }
 
   /// Begins to compute what `digest` will give.
   @discardableResult
-  public func startHashing(_ algorithm: HashAlgorithm) -> Task<Result<String, Failure>, Never> {
+  public func startHashing(_ algorithm: HashAlgorithm) -> Task<Result<Checksum, Failure>, Never> {
     digests.withLock { digests in
       if digests[algorithm] == nil, algorithm == .sha256, let sent = sentHashes.whole { digests[algorithm] = Task { .success(sent) } }
       if let known = digests[algorithm] { return known }
       let started = Task { [self] in
         do throws(Failure) {
-          return Result<String, Failure>.success(try await computedDigest(algorithm))
+          return Result<Checksum, Failure>.success(try await computedDigest(algorithm))
         } catch {
           return .failure(error)
         }
@@ -152,27 +154,27 @@ public final class Payload: Sendable {
   }
 
   /// Is told hashes that were computed elsewhere: what is sent must have them.
-  func know(_ known: [HashAlgorithm: String]) {
+  func know(_ known: [Checksum]) {
     digests.withLock { digests in
-      for (algorithm, digest) in known { digests[algorithm] = Task { .success(digest) } }
+      for digest in known { digests[digest.algorithm] = Task { .success(digest) } }
     }
   }
 
-  private func computedDigest(_ algorithm: HashAlgorithm) async throws(Failure) -> String {
+  private func computedDigest(_ algorithm: HashAlgorithm) async throws(Failure) -> Checksum {
     try await digests([algorithm], of: 0..<length)[0]
   }
 
   /// What fits into the cache of a core is read five times as fast as what does not.
   static let hashedAtATime = 128 * 1024
 
-  /// Hashes of a part of the bytes in lower-case hex, in the order of `algorithms`, computed on a thread of their own in one pass.
+  /// Hashes of a part of the bytes, in the order of `algorithms`, computed on a thread of their own in one pass.
   ///
   /// - Throws: `input` or `spool` if the bytes can't be read.
-  public func digests(_ algorithms: [HashAlgorithm], of range: Range<Int64>) async throws(Failure) -> [String] {
-    try await onThread { () throws(Failure) -> [String] in try self.hashed(algorithms, of: range) }
+  public func digests(_ algorithms: [HashAlgorithm], of range: Range<Int64>) async throws(Failure) -> [Checksum] {
+    try await onThread { () throws(Failure) -> [Checksum] in try self.hashed(algorithms, of: range) }
   }
 
-  private func hashed(_ algorithms: [HashAlgorithm], of range: Range<Int64>) throws(Failure) -> [String] {
+  private func hashed(_ algorithms: [HashAlgorithm], of range: Range<Int64>) throws(Failure) -> [Checksum] {
     var hashes = algorithms.map { RunningHash($0) }
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Payload.hashedAtATime, alignment: 4096)
     defer { buffer.deallocate() }
@@ -302,7 +304,7 @@ extension Payload {
   /// To be fed with the bytes of a part as they are sent.
   public func sendingHash(of range: Range<Int64>) -> SendingHash { SendingHash(self, range, isWanted: isHashedWhileSent) }
 
-  func sent(_ range: Range<Int64>, _ digest: String) throws(Failure) {
+  func sent(_ range: Range<Int64>, _ digest: Checksum) throws(Failure) {
     guard range != 0..<length else {
       guard sentHashes.add(whole: digest) else { throw differs }
       return
@@ -338,7 +340,7 @@ extension Payload {
 
   /// Reads a file again that was touched. Rights and names change the last of its times too, and that is no harm; but so does who puts back the
   /// time of a file that he has changed. Blocks.
-  private func lookAgain(for sent: String) throws(Failure) {
+  private func lookAgain(for sent: Checksum) throws(Failure) {
     guard try isTouched else { return }
     let now = try status()
     guard try hashed([.sha256], of: 0..<length)[0] == sent else { throw differs }
@@ -346,7 +348,7 @@ extension Payload {
     opened.withLock { $0 = now }
   }
 
-  private func checkTold(_ sent: String?) async throws(Failure) {
+  private func checkTold(_ sent: Checksum?) async throws(Failure) {
     guard let sent else { return }
     let told = digests.withLock { digests in
       if digests[.sha256] == nil { digests[.sha256] = Task { .success(sent) } }
@@ -355,15 +357,15 @@ extension Payload {
     if let told, try await told.value.get() != sent { throw differs }
   }
 
-  /// The SHA-256 of the bytes that were sent, in lower-case hex.
+  /// The SHA-256 of the bytes that were sent.
   ///
   /// - Throws: `input` if not all that was sent, and what was said to be sent, is of the same bytes.
-  public func digestOfSent() async throws(Failure) -> String {
+  public func digestOfSent() async throws(Failure) -> Checksum {
     guard isHashedWhileSent else { return try await digest(.sha256) }
     var sent = sentHashes.whole
     if sentHashes.hadParts {
       let whole = sent
-      sent = try await onThread { [self] () throws(Failure) -> String in
+      sent = try await onThread { [self] () throws(Failure) -> Checksum in
         let digest = try sentHashes.finish(length: length) { (buffer, offset) throws(Failure) in try read(into: buffer, at: offset) }
         guard let digest, whole == nil || whole == digest else { throw differs }
         return digest

@@ -12,12 +12,12 @@ import Synchronization
 final class SentHashes: Sendable {
   private struct Part {
     let end: Int64
-    let digest: String
+    let digest: Checksum
   }
 
   private struct State {
     /// The digest of all of it, sent in one piece.
-    var whole: String?
+    var whole: Checksum?
     /// Parts that have not been read again, by their beginnings.
     var parts: [Int64: [Part]] = [:]
     var hadParts = false
@@ -34,18 +34,18 @@ final class SentHashes: Sendable {
   private let pass = Mutex(Pass())
 
   /// That of the file, if it was sent in one piece.
-  var whole: String? { state.withLock { $0.whole } }
+  var whole: Checksum? { state.withLock { $0.whole } }
   var hadParts: Bool { state.withLock { $0.hadParts } }
 
   /// Notes the digest of all of it. Returns false if it was another one before.
-  func add(whole digest: String) -> Bool {
+  func add(whole digest: Checksum) -> Bool {
     state.withLock { state in
       if state.whole == nil { state.whole = digest }
       return state.whole == digest
     }
   }
 
-  func add(_ digest: String, of range: Range<Int64>) {
+  func add(_ digest: Checksum, of range: Range<Int64>) {
     state.withLock { state in
       state.parts[range.lowerBound, default: []].append(Part(end: range.upperBound, digest: digest))
       state.hadParts = true
@@ -67,7 +67,7 @@ final class SentHashes: Sendable {
   /// Reads the rest, whoever sent it. Blocks.
   ///
   /// - Returns: the digest of the whole; nil if a part is not what it was when it was sent.
-  func finish(length: Int64, _ read: Reader) throws(Failure) -> String? {
+  func finish(length: Int64, _ read: Reader) throws(Failure) -> Checksum? {
     try pass.withLock { (pass) throws(Failure) in
       guard !pass.hasFailed else { return nil }
       while try advance(&pass, read) {
@@ -116,7 +116,7 @@ final class SentHashes: Sendable {
 
   private func digest(
     of range: Range<Int64>, _ read: Reader, _ also: (UnsafeRawBufferPointer) -> Void = { _ in }
-  ) throws(Failure) -> String {
+  ) throws(Failure) -> Checksum {
     var hash = RunningHash(.sha256)
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Payload.hashedAtATime, alignment: 4096)
     defer { buffer.deallocate() }

@@ -78,7 +78,7 @@ public struct AList: BuiltInEndpoint {
   }
 
   public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {
-    let reply = try await api.call("/api/fs/mkdir", ["path": path])
+    let reply = try await api.call("/api/fs/mkdir", ["path": .string(path)])
     try AListCode.check(reply, path)
     return Receipt(httpStatus: reply.answer.status, response: reply.answer.report)
   }

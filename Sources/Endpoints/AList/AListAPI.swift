@@ -1,5 +1,4 @@
 import BytePath
-import Crypto
 import Synchronization
 
 /// An answer in AList's envelope: `{"code":Int,"message":String,"data":…}`, whatever the HTTP status.
@@ -25,7 +24,7 @@ struct AListUser: Sendable {
 struct AListEntry: Sendable {
   var isFolder: Bool
   var size: Int64
-  var hashes: [HashAlgorithm: String]
+  var hashes: [Checksum]
   /// The driver of the storage that has it; nil if the server does not name it, as for a folder that only holds storages.
   var driver: String?
 }
@@ -121,7 +120,7 @@ final class AListAPI: Sendable {
   }
 
   private func look(at path: String) async throws(Failure) -> AListReply {
-    try await call("/api/fs/get", ["path": path, "password": ""])
+    try await call("/api/fs/get", ["path": .string(path), "password": ""])
   }
 
   private func entry(_ path: String, in reply: AListReply) throws(Failure) -> AListEntry {
@@ -129,9 +128,8 @@ final class AListAPI: Sendable {
     guard let data = reply.data, let isFolder = data["is_dir"]?.bool else {
       throw reply.answer.withEvidence(Failure(.protocol, "\(origin) does not say whether \(path) is a folder"))
     }
-    var hashes: [HashAlgorithm: String] = [:]
-    for algorithm in HashAlgorithm.allCases {
-      if let value = data["hash_info"]?[algorithm.rawValue]?.string, !value.isEmpty { hashes[algorithm] = value }
+    let hashes = HashAlgorithm.allCases.compactMap { algorithm in
+      (data["hash_info"]?[algorithm.rawValue]?.string).flatMap { Checksum(algorithm, hex: $0) }
     }
     let driver = data["provider"]?.string.flatMap { $0.isEmpty || $0 == "unknown" ? nil : $0 }
     return AListEntry(isFolder: isFolder, size: data["size"]?.integer ?? -1, hashes: hashes, driver: driver)
@@ -225,12 +223,8 @@ final class AListAPI: Sendable {
   }
 
   func rename(_ path: String, to name: String, overwriting: Bool) async throws(Failure) -> AListReply {
-    var body = JSONText()
-    body.add("path", path)
-    body.add("name", name)
-    body.add("overwrite", overwriting)
     var request = HTTPRequest(method: .post, url: url("/api/fs/rename"))
-    request.setJSON(body.text)
+    request.setJSON(["path": .string(path), "name": .string(name), "overwrite": .bool(overwriting)])
     // It gives an object its name, and some drives copy.
     request.isUpload = true
     return try await reply(to: request)
@@ -240,12 +234,8 @@ final class AListAPI: Sendable {
   ///
   /// - Parameter path: of a temporary name: the call itself would remove a whole folder too.
   func remove(_ path: String) async throws(Failure) {
-    var body = JSONText()
-    body.add("dir", AList.parent(of: path))
-    body.add("names", json: JSONText.array([AList.name(of: path)]))
-    var request = HTTPRequest(method: .post, url: url("/api/fs/remove"))
-    request.setJSON(body.text)
-    try AListCode.check(try await reply(to: request), path)
+    let body: JSONValue = ["dir": .string(AList.parent(of: path)), "names": JSONValue([AList.name(of: path)])]
+    try AListCode.check(try await call("/api/fs/remove", body), path)
   }
 
   /// As `remove`, and removes what comes after that.
@@ -263,7 +253,7 @@ final class AListAPI: Sendable {
 
   /// Makes the server look at a folder anew: both servers may answer from a cache that holds the declared size or the old object.
   func refresh(_ folder: String) async throws(Failure) {
-    _ = try await call("/api/fs/list", ["path": folder], refreshing: true)
+    _ = try await call("/api/fs/list", ["path": .string(folder), "refresh": true, "page": 1, "per_page": 1])
   }
 
   /// The largest chunk of a session in bytes; nil if the server has no sessions (`multipart_*` of the public settings, which are texts).
@@ -291,11 +281,10 @@ final class AListAPI: Sendable {
       throw .mismatch("\(path) has \(entry.size) bytes on the server instead of \(payload.length)")
     }
     var verification = Verification.size
-    for algorithm in HashAlgorithm.allCases {
-      guard let theirs = entry.hashes[algorithm] else { continue }
-      let ours = try await payload.digest(algorithm)
-      guard theirs.lowercased() == ours else {
-        throw .mismatch("\(path) has the \(algorithm.rawValue) \(theirs) on the server instead of \(ours)")
+    for theirs in entry.hashes {
+      let ours = try await payload.digest(theirs.algorithm)
+      guard theirs == ours else {
+        throw .mismatch("\(path) has the \(theirs.algorithm.rawValue) \(theirs.hex) on the server instead of \(ours.hex)")
       }
       verification = .sizeAndHash
     }
@@ -303,16 +292,9 @@ final class AListAPI: Sendable {
   }
 
   /// A POST with a JSON body. Paths in it are plain, not percent-encoded.
-  func call(_ path: String, _ strings: KeyValuePairs<String, String>, refreshing: Bool = false) async throws(Failure) -> AListReply {
-    var body = JSONText()
-    for (key, value) in strings { body.add(key, value) }
-    if refreshing {
-      body.add("refresh", true)
-      body.add("page", 1)
-      body.add("per_page", 1)
-    }
+  func call(_ path: String, _ body: JSONValue) async throws(Failure) -> AListReply {
     var request = HTTPRequest(method: .post, url: url(path))
-    request.setJSON(body.text)
+    request.setJSON(body)
     return try await reply(to: request)
   }
 
@@ -364,11 +346,9 @@ final class AListAPI: Sendable {
 
   /// The password goes as the hash that the login page sends (internal/model/user.go).
   private func freshToken(_ username: String, _ password: Secret) async throws(Failure) -> Secret {
-    var body = JSONText()
-    body.add("username", username)
-    body.add("password", hexadecimal(SHA256.hash(data: Array("\(password.exposed)-https://github.com/alist-org/alist".utf8))))
+    let hash = Checksum(.sha256, of: Array("\(password.exposed)-https://github.com/alist-org/alist".utf8))
     var request = HTTPRequest(method: .post, url: url("/api/auth/login/hash"))
-    request.setJSON(body.text)
+    request.setJSON(["username": .string(username), "password": .string(hash.hex)])
     // The hash is as good as the password, and is for this server alone.
     request.followsRedirects = false
     let reply = try await send(request, nil)

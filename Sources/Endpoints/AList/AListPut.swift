@@ -102,7 +102,7 @@ struct AListPut {
     // Hash headers spare some drives the second way of the bytes, from the server to the drive: those that can take a file by its hash. The
     // server itself checks none, so they are sent where such a drive is alone.
     for algorithm in AListDrive.hashesThatHelp(try await api.driver(of: AList.parent(of: path))) {
-      headers.append((algorithm.headerName, try await upload.payload.digest(algorithm)))
+      headers.append((algorithm.headerName, try await upload.payload.digest(algorithm).hex))
     }
     return headers
   }

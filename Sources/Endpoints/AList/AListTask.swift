@@ -47,18 +47,18 @@ struct AListTask {
     return "\(mount)/\(folder)/".split(separator: "/") == path[..<slash].split(separator: "/")
   }
 
-  /// Returns the task as compact JSON text: at once, or when it has succeeded.
+  /// Returns the task: at once, or when it has succeeded.
   ///
   /// - Throws: `server` with the server's error if the task fails.
-  func follow(_ task: JSONValue, untilEnd: Bool) async throws(Failure) -> String {
-    guard untilEnd, let id = task["id"]?.string else { return task.text }
+  func follow(_ task: JSONValue, untilEnd: Bool) async throws(Failure) -> JSONValue {
+    guard untilEnd, let id = task["id"]?.string else { return task }
     // A growing interval: short uploads are reported at once, long ones cost the server little.
     var interval = Duration.milliseconds(100)
     var last = task
     while true {
       if let progress = last["progress"]?.number { meter.setServerPercent(Int(min(max(progress, 0), 100))) }
       if let state = last["state"]?.integer {
-        if state == State.succeeded { return last.text }
+        if state == State.succeeded { return last }
         // A running task passes through 4 on its way to 7; as long as nobody cancels a pending one the end is 7.
         if state == State.failed || (state == State.canceled && last["progress"]?.number == 0) { throw failure(last) }
       }
@@ -74,7 +74,7 @@ struct AListTask {
       // Tasks live in the server's memory alone; one that is gone says nothing of its end.
       var failure = Failure(.server, "the server no longer knows the task of \(path)", hint: "it may have been restarted", retryable: true)
       failure.isOutcomeUnknown = true
-      failure.task = last.text
+      failure.task = last
       throw failure
     }
     try AListCode.check(reply, path)
@@ -91,7 +91,7 @@ struct AListTask {
     var failure = AListCode.storageFailure(error, path)
     failure.message = words
     if wasCancelled { failure.isRetryable = false }
-    failure.task = task.text
+    failure.task = task
     return failure
   }
 }

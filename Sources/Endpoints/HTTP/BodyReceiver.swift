@@ -1,5 +1,4 @@
 import BytePath
-import Crypto
 import NIOCore
 import Synchronization
 
@@ -10,7 +9,7 @@ final class BodyReceiver: Sendable {
 
   private struct State {
     var count: Int64 = 0
-    var hash = SHA256()
+    var hash = RunningHash(.sha256)
     var beginning: [UInt8] = []
   }
 
@@ -26,15 +25,15 @@ final class BodyReceiver: Sendable {
   /// How many bytes have come.
   var count: Int64 { state.withLock { $0.count } }
   var beginning: [UInt8] { state.withLock { $0.beginning } }
-  /// Of all that has come, in lower-case hex.
-  var sha256: String { state.withLock { hexadecimal($0.hash.finalize()) } }
+  /// Of all that has come.
+  var sha256: Checksum { state.withLock { $0.hash.finalized() } }
 
   /// - Returns: false if more need not come.
   func take(_ part: ByteBuffer) -> Bool {
     state.withLock { state in
       let room = BodyReceiver.beginningLimit - state.beginning.count
       state.beginning.append(contentsOf: part.readableBytesView.prefix(room))
-      part.withUnsafeReadableBytes { state.hash.update(bufferPointer: $0) }
+      part.withUnsafeReadableBytes { state.hash.update($0) }
       state.count += Int64(part.readableBytes)
       return state.count <= limit
     }

@@ -1,5 +1,4 @@
 import BytePath
-import Crypto
 
 /// One `Digest` challenge of a server (RFC 7616, 3.3), or of one that knows no `qop` (RFC 2069).
 struct DigestChallenge: Sendable, Equatable {
@@ -14,14 +13,12 @@ struct DigestChallenge: Sendable, Equatable {
 
     /// The hash in hexadecimal.
     func hash(_ text: String) -> String {
-      switch self {
-      case .md5, .md5Session: hexadecimal(Insecure.MD5.hash(data: Array(text.utf8)))
-      case .sha256, .sha256Session: hexadecimal(SHA256.hash(data: Array(text.utf8)))
-      }
-    }
-
-    private func hexadecimal(_ digest: some Sequence<UInt8>) -> String {
-      digest.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+      let algorithm: HashAlgorithm =
+        switch self {
+        case .md5, .md5Session: .md5
+        case .sha256, .sha256Session: .sha256
+        }
+      return Checksum(algorithm, of: Array(text.utf8)).hex
     }
   }
 

@@ -27,7 +27,7 @@ struct HTTPAnswer: Sendable {
   var json: JSONValue? { JSONValue(parsing: body) }
 
   /// For the result: the server's own JSON, or its text, cut.
-  var report: String { ReportedAnswer.json(body) ?? ReportedAnswer.text(body) }
+  var report: JSONValue { ReportedAnswer.json(body) ?? ReportedAnswer.text(body) }
 
   /// The wait that the server asks for, a day at the most (RFC 9110, 10.2.3).
   var retryAfter: Duration? {

@@ -1,3 +1,5 @@
+import BytePath
+
 /// A call to a server.
 struct HTTPRequest: Sendable {
   enum Method: String, Sendable {
@@ -32,8 +34,8 @@ struct HTTPRequest: Sendable {
   var rateShare = 1
 
   /// A body of JSON.
-  mutating func setJSON(_ text: String) {
+  mutating func setJSON(_ value: JSONValue) {
     headers.append(("Content-Type", "application/json"))
-    body = HTTPBody(prefix: Array(text.utf8))
+    body = HTTPBody(prefix: Array(value.text.utf8))
   }
 }

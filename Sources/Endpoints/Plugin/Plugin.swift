@@ -43,7 +43,7 @@ public struct Plugin: Endpoint {
     let (payload, attributes, meter) = (upload.payload, upload.attributes, upload.meter)
     meter.setSent(0)
     let job = [
-      "SLUICE_SIZE": "\(payload.length)", "SLUICE_SHA256": try await payload.digest(.sha256),
+      "SLUICE_SIZE": "\(payload.length)", "SLUICE_SHA256": try await payload.digest(.sha256).hex,
       "SLUICE_CONTENT_TYPE": attributes.contentType ?? "", "SLUICE_MTIME": "\(attributes.modified ?? millisecondsNow())",
       "SLUICE_OVERWRITE": "\(attributes.existing == .overwrite)", "SLUICE_ATTEMPT": "\(upload.attempt)",
     ]

@@ -30,7 +30,7 @@ struct PluginOutput: Sendable {
   }
 
   /// For the result, once the output has ended: the last line if it is a JSON object, else all as text; nil if there is nothing.
-  mutating func report() -> String? {
+  mutating func report() -> JSONValue? {
     if !line.isEmpty { _ = endLine() }
     return ReportedAnswer.json(last) ?? (beginning.allSatisfy(\.isBlank) ? nil : ReportedAnswer.text(beginning))
   }

@@ -18,7 +18,7 @@ struct PluginRun: Sendable {
   struct End: Sendable {
     let status: TerminationStatus
     /// For the result; nil if it said nothing.
-    let report: String?
+    let report: JSONValue?
   }
 
   /// Between SIGTERM and SIGKILL.
@@ -91,7 +91,7 @@ struct PluginRun: Sendable {
 
   /// Reads standard output to its end. For swift-subprocess the plugin's end is one too, whoever else still holds it, once the pipe is empty
   /// for a moment; those who write on without end could keep it from that, and then find the pipe closed.
-  private func report(of output: SubprocessOutputSequence, pid: pid_t) async throws -> String? {
+  private func report(of output: SubprocessOutputSequence, pid: pid_t) async throws -> JSONValue? {
     var reader = PluginOutput()
     var rest = PluginRun.readAfterEnd
     for try await chunk in output {

@@ -100,7 +100,7 @@ public struct S3: BuiltInEndpoint {
     var call = S3Call(.put, object)
     call.bodyHash = try await payload.digest(.sha256)
     call.headers = options.headers(with: upload.attributes)
-    call.headers.append(("x-amz-checksum-sha256", base64(ofHex: call.bodyHash)))
+    call.headers.append(("x-amz-checksum-sha256", call.bodyHash.base64))
     if upload.attributes.existing == .refuse { call.headers.append(("If-None-Match", "*")) }
     call.body = HTTPBody(payload: payload, meter: upload.meter)
     call.isUpload = true
@@ -112,7 +112,7 @@ public struct S3: BuiltInEndpoint {
     }
     // Any web server says 200; S3 says what it has stored.
     guard answer.etag != nil else { throw noTag(answer, object) }
-    if let tag = answer.digestTag, object.hasDigestTags, try await tag != payload.digest(.md5) {
+    if let tag = answer.digestTag, object.hasDigestTags, try await tag != payload.digest(.md5).hex {
       throw answer.withEvidence(
         Failure(.server, "\(object.path) did not arrive as it was sent: its ETag is \(tag)", retryable: true))
     }
@@ -152,10 +152,10 @@ public struct S3: BuiltInEndpoint {
   private func isSame(_ answer: HTTPAnswer, _ object: S3Object, _ payload: Payload) async throws(Failure) -> Bool? {
     // A checksum with a number behind it is of the checksums of parts.
     if let checksum = answer.headers["x-amz-checksum-sha256"], !checksum.contains("-") {
-      return try await checksum == base64(ofHex: payload.digest(.sha256))
+      return try await checksum == payload.digest(.sha256).base64
     }
     guard let tag = answer.digestTag, object.hasDigestTags else { return nil }
-    if !tag.contains("-") { return try await tag == payload.digest(.md5) }
+    if !tag.contains("-") { return try await tag == payload.digest(.md5).hex }
     return memory.expectedTag(of: object.path).map { $0 == tag }
   }
 
@@ -206,10 +206,8 @@ extension Attributes {
 
 extension HTTPAnswer {
   func s3Receipt(etag: String?) -> Receipt {
-    var response = JSONText()
-    response.add("etag", etag)
-    response.add("version_id", headers["x-amz-version-id"])
-    return Receipt(httpStatus: status, response: response.text == "{}" ? nil : response.text, flaw: flaw)
+    let response: JSONValue = ["etag": JSONValue(etag), "version_id": JSONValue(headers["x-amz-version-id"])]
+    return Receipt(httpStatus: status, response: response == [:] ? nil : response, flaw: flaw)
   }
 }
 

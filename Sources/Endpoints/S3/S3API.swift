@@ -1,5 +1,4 @@
 import BytePath
-import Crypto
 import Synchronization
 
 /// One call of the API.
@@ -9,8 +8,8 @@ struct S3Call: Sendable {
   var query: [(name: String, value: String)] = []
   var headers: [(name: String, value: String)] = []
   var body = HTTPBody()
-  /// SHA-256 of the body in lower-case hex.
-  var bodyHash = hexadecimal(SHA256.hash(data: [UInt8]()))
+  /// SHA-256 of the body.
+  var bodyHash = Checksum(.sha256, of: [])
   var isUpload = false
   var rateShare = 1
 
@@ -24,7 +23,7 @@ struct S3Call: Sendable {
   mutating func setXML(_ text: String) {
     headers.append(("Content-Type", "application/xml"))
     body = HTTPBody(prefix: Array(text.utf8))
-    bodyHash = hexadecimal(SHA256.hash(data: body.prefix))
+    bodyHash = Checksum(.sha256, of: body.prefix)
   }
 }
 
@@ -117,10 +116,11 @@ final class S3API: Sendable {
     let time = SigningTime(milliseconds: millisecondsNow())
     var headers = call.headers
     headers.append(("x-amz-date", time.stamp))
-    headers.append(("x-amz-content-sha256", call.bodyHash))
+    headers.append(("x-amz-content-sha256", call.bodyHash.hex))
     if let token = credentials.sessionToken { headers.append(("x-amz-security-token", token.exposed)) }
     let message = SignatureV4.Message(
-      method: call.method.rawValue, path: path, query: call.query, headers: headers + [("host", base.authority)], bodyHash: call.bodyHash)
+      method: call.method.rawValue, path: path, query: call.query, headers: headers + [("host", base.authority)],
+      bodyHash: call.bodyHash.hex)
     let signature = SignatureV4(credentials: credentials, region: region)
     headers.append(("Authorization", signature.authorization(of: message, at: time)))
     let query = call.query.isEmpty ? "" : "?\(SignatureV4.encoded(call.query))"

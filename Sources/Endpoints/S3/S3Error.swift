@@ -20,12 +20,8 @@ struct S3Error: Sendable {
   }
 
   /// For the result. The body itself may hold the request as it was signed, and the session token with it.
-  var report: String {
-    var text = JSONText()
-    text.add("code", code)
-    text.add("message", String(message.prefix(1000)))
-    text.add("request_id", requestID)
-    return text.text
+  var report: JSONValue {
+    ["code": .string(code), "message": .string(String(message.prefix(1000))), "request_id": JSONValue(requestID)]
   }
 
   private static let passing: Set = [

@@ -1,5 +1,4 @@
 import BytePath
-import Crypto
 
 /// One object on its way in parts, some of them at a time, each read straight from the payload.
 ///
@@ -71,7 +70,7 @@ struct S3Multipart {
     let plan = S3PartPlan(length: payload.length, partSize: session.partSize)
     return Dictionary(
       uniqueKeysWithValues: memory.parts(of: session.id).map { number, part in
-        (number, S3ListedPart(etag: part.etag, size: Int64(plan.range(of: number).count), sha256: base64(ofHex: part.sha256)))
+        (number, S3ListedPart(etag: part.etag, size: Int64(plan.range(of: number).count), sha256: part.sha256))
       })
   }
 
@@ -85,21 +84,21 @@ struct S3Multipart {
     sending.concurrency = min(options.concurrency, plan.numbers.count)
     let parts = try await sending.run()
     // Which digest the whole must have is known only if the tags of the parts are digests.
-    let isDigest = parts.allSatisfy { $0.value.etag.lowercased() == $0.value.md5 } && object.hasDigestTags
+    let isDigest = parts.allSatisfy { $0.value.etag.lowercased() == $0.value.md5.hex } && object.hasDigestTags
     let expected = isDigest ? S3Multipart.tag(of: plan.numbers.compactMap { parts[$0]?.md5 }) : nil
     memory.expect(expected, of: object.path)
     return try await complete(session, plan.numbers.compactMap { number in parts[number].map { (number, $0) } }, expected)
   }
 
   /// The entity tag of an object in parts: the MD5 of their MD5s, and their number.
-  static func tag(of digests: [String]) -> String {
-    "\(hexadecimal(Insecure.MD5.hash(data: digests.flatMap { bytes(ofHex: $0) })))-\(digests.count)"
+  static func tag(of digests: [Checksum]) -> String {
+    "\(Checksum(.md5, of: digests.flatMap(\.bytes)).hex)-\(digests.count)"
   }
 
   private func complete(_ session: S3Session, _ parts: [(Int, S3Part)], _ expected: String?) async throws(Failure) -> Receipt {
     let hasChecksums = session.hasChecksums && api.knows("x-amz-checksum-sha256")
     let list = parts.map { number, part in
-      let checksum = hasChecksums ? "<ChecksumSHA256>\(base64(ofHex: part.sha256))</ChecksumSHA256>" : ""
+      let checksum = hasChecksums ? "<ChecksumSHA256>\(part.sha256.base64)</ChecksumSHA256>" : ""
       return "<Part><PartNumber>\(number)</PartNumber><ETag>&quot;\(part.etag.xmlEscaped)&quot;</ETag>\(checksum)</Part>"
     }
     var call = S3Call(.post, object, query: [("uploadId", session.id)])
@@ -153,7 +152,7 @@ struct S3Multipart {
     guard answer.status == 200, answer.headers["content-length"] == "\(payload.length)", let tag = answer.digestTag,
       tag.hasSuffix("-\(plan.numbers.count)")
     else { return nil }
-    var digests: [String] = []
+    var digests: [Checksum] = []
     for number in plan.numbers { digests.append(try await payload.digests([.md5], of: plan.range(of: number))[0]) }
     guard S3Multipart.tag(of: digests) == tag else { return nil }
     memory.expect(tag, of: object.path)

@@ -53,7 +53,7 @@ struct S3Sending: Sendable {
     while let part = next {
       async let following = prepared(queue.next())
       do throws(Failure) {
-        queue.add(try await send(part.get()), part.number)
+        queue.add(try await send(part), part.number)
       } catch {
         queue.end(error)
         return error
@@ -66,38 +66,30 @@ struct S3Sending: Sendable {
   /// A part with what must be known of it before it is sent.
   private struct Prepared: Sendable {
     let number: Int
-    var part = S3Part(etag: "", md5: "", sha256: "")
+    let part: Result<S3Part, Failure>
     /// Whether the server has it.
     var isThere = false
-    var failure: Failure?
-
-    func get() throws(Failure) -> Prepared {
-      if let failure { throw failure }
-      return self
-    }
   }
 
   private func prepared(_ number: Int?) async -> Prepared? {
     guard let number else { return nil }
     let range = plan.range(of: number)
-    var prepared = Prepared(number: number)
     if let known = known[number], let listed = listed[number], listed.etag == known.etag, listed.size == range.count {
-      (prepared.part, prepared.isThere) = (known, true)
-      return prepared
+      return Prepared(number: number, part: .success(known), isThere: true)
     }
     do throws(Failure) {
       let digests = try await upload.payload.digests([.sha256, .md5], of: range)
-      prepared.part = S3Part(etag: listed[number]?.etag ?? "", md5: digests[1], sha256: digests[0])
-      prepared.isThere = listed[number]?.isSame(md5: digests[1], sha256: digests[0], size: Int64(range.count)) == true
+      let part = S3Part(etag: listed[number]?.etag ?? "", md5: digests[1], sha256: digests[0])
+      let isThere = listed[number]?.isSame(md5: part.md5, sha256: part.sha256, size: Int64(range.count)) == true
+      return Prepared(number: number, part: .success(part), isThere: isThere)
     } catch {
-      prepared.failure = error
+      return Prepared(number: number, part: .failure(error))
     }
-    return prepared
   }
 
   /// Sends the part if need be. Returns it as the server has it.
   private func send(_ prepared: Prepared) async throws(Failure) -> S3Part {
-    var part = prepared.part
+    var part = try prepared.part.get()
     let range = plan.range(of: prepared.number)
     let meter = Meter(partOf: upload.meter)
     if prepared.isThere {
@@ -106,7 +98,7 @@ struct S3Sending: Sendable {
       var call = call
       call.query = [("partNumber", "\(prepared.number)"), ("uploadId", session.id)]
       call.bodyHash = part.sha256
-      if session.hasChecksums { call.headers.append(("x-amz-checksum-sha256", base64(ofHex: part.sha256))) }
+      if session.hasChecksums { call.headers.append(("x-amz-checksum-sha256", part.sha256.base64)) }
       call.body = HTTPBody(payload: upload.payload, part: range, meter: meter)
       call.isUpload = true
       call.rateShare = concurrency
@@ -117,7 +109,7 @@ struct S3Sending: Sendable {
   }
 
   /// The entity tag of a part that was sent.
-  private func check(_ answer: HTTPAnswer, _ number: Int, _ md5: String) throws(Failure) -> String {
+  private func check(_ answer: HTTPAnswer, _ number: Int, _ md5: Checksum) throws(Failure) -> String {
     if var failure = answer.s3Failure(api.origin, "put part \(number) of \(upload.path)") {
       // The next attempt finds that out and begins anew.
       if S3Error(answer)?.code == "NoSuchUpload" { (failure.kind, failure.isRetryable) = (.server, true) }
@@ -129,7 +121,7 @@ struct S3Sending: Sendable {
     guard let etag = answer.etag else {
       throw answer.withEvidence(Failure(.protocol, "\(api.origin) gives no ETag to part \(number) of \(upload.path)"))
     }
-    if let tag = answer.digestTag, call.object.hasDigestTags, tag != md5 {
+    if let tag = answer.digestTag, call.object.hasDigestTags, tag != md5.hex {
       throw answer.withEvidence(
         Failure(.server, "part \(number) of \(upload.path) did not arrive as it was sent: its ETag is \(tag)", retryable: true))
     }

@@ -1,5 +1,4 @@
 import BytePath
-import FoundationEssentials
 
 /// An upload in parts that has begun, as a `Checkpoint` remembers it.
 struct S3Session: Sendable, Equatable {
@@ -23,11 +22,8 @@ struct S3Session: Sendable, Equatable {
   }
 
   var text: String {
-    var text = JSONText()
-    text.add("upload_id", id)
-    text.add("part_size", partSize)
-    text.add("checksums", hasChecksums)
-    return text.text
+    let value: JSONValue = ["upload_id": .string(id), "part_size": JSONValue(partSize), "checksums": .bool(hasChecksums)]
+    return value.text
   }
 }
 
@@ -35,23 +31,23 @@ struct S3Session: Sendable, Equatable {
 struct S3Part: Sendable, Equatable {
   /// Without quotes.
   var etag: String
-  /// Of the bytes that were sent, in lower-case hex.
-  var md5: String
-  var sha256: String
+  /// Of the bytes that were sent.
+  var md5: Checksum
+  var sha256: Checksum
 }
 
 /// A part as `ListParts` tells of it.
 struct S3ListedPart: Sendable, Equatable {
   var etag: String
   var size: Int64
-  /// In base64; nil if the server has none.
-  var sha256: String?
+  /// Nil if the server has none.
+  var sha256: Checksum?
 
   /// Whether it has the bytes of these hashes for sure.
-  func isSame(md5: String, sha256 known: String, size: Int64) -> Bool {
+  func isSame(md5: Checksum, sha256 known: Checksum, size: Int64) -> Bool {
     guard size == self.size else { return false }
-    if let sha256 { return sha256 == base64(ofHex: known) }
-    return etag.lowercased() == md5
+    if let sha256 { return sha256 == known }
+    return etag.lowercased() == md5.hex
   }
 }
 
@@ -68,17 +64,9 @@ struct S3PartList: Sendable, Equatable {
       guard let number = (part["PartNumber"]?.text).flatMap({ Int($0) }), let size = (part["Size"]?.text).flatMap({ Int64($0) }),
         let etag = part["ETag"]?.text
       else { return nil }
-      parts[number] = S3ListedPart(etag: etag.filter { $0 != "\"" }, size: size, sha256: part["ChecksumSHA256"]?.text)
+      let sha256 = (part["ChecksumSHA256"]?.text).flatMap { Checksum(.sha256, base64: $0) }
+      parts[number] = S3ListedPart(etag: etag.filter { $0 != "\"" }, size: size, sha256: sha256)
     }
     if root["IsTruncated"]?.text == "true" { next = root["NextPartNumberMarker"]?.text }
   }
-}
-
-/// Hexadecimal digits as base64.
-func base64(ofHex text: String) -> String { Data(bytes(ofHex: text)).base64EncodedString() }
-
-/// The bytes of pairs of hexadecimal digits.
-func bytes(ofHex text: String) -> [UInt8] {
-  let digits = text.utf8.compactMap { Character(Unicode.Scalar($0)).hexDigitValue.map { UInt8($0) } }
-  return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
 }

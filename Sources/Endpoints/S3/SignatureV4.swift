@@ -30,8 +30,8 @@ struct SignatureV4: Sendable {
       headers.map { "\($0.name):\($0.value)\n" }.joined(), signedNames, message.bodyHash,
     ].joined(separator: "\n")
     let scope = "\(time.day)/\(region)/\(service)/aws4_request"
-    let text = ["AWS4-HMAC-SHA256", time.stamp, scope, hexadecimal(SHA256.hash(data: Array(request.utf8)))].joined(separator: "\n")
-    let signature = hexadecimal(HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: signingKey(of: time)))
+    let text = ["AWS4-HMAC-SHA256", time.stamp, scope, Checksum(.sha256, of: Array(request.utf8)).hex].joined(separator: "\n")
+    let signature = HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: signingKey(of: time)).hex
     return "AWS4-HMAC-SHA256 Credential=\(credentials.accessKey)/\(scope), SignedHeaders=\(signedNames), Signature=\(signature)"
   }
 

@@ -10,8 +10,8 @@ final class SiYuanAPI: Sendable {
   /// An object at the server.
   struct Stored {
     let size: Int64
-    /// Of its bytes, in lower-case hex; nil if there are more than were waited for.
-    let sha256: String?
+    /// Of its bytes; nil if there are more than were waited for.
+    let sha256: Checksum?
   }
 
   private let base: BaseURL
@@ -50,7 +50,7 @@ final class SiYuanAPI: Sendable {
   /// path would tell as much to 3.7, but kernels before April 2026 take that for the whole workspace.)
   func checkAccess(for path: String) async throws(Failure) {
     let name = "temp/.sluice"
-    let answer = try await send("/api/file/renameFile", ["path": name, "newPath": name])
+    let answer = try await send("/api/file/renameFile", ["newPath": .string(name), "path": .string(name)])
     // A kernel without the call can still take an upload.
     if answer.status == 404 { return }
     if let failure = statusFailure(answer) { throw failure }
@@ -61,7 +61,7 @@ final class SiYuanAPI: Sendable {
   func entry(_ path: String) async throws(Failure) -> Entry {
     if path.isEmpty { return .folder }
     let receiver = BodyReceiver(limit: 2048)
-    var answer = try await send("/api/file/readDir", ["path": path], receiver)
+    var answer = try await send("/api/file/readDir", ["path": .string(path)], receiver)
     if let failure = statusFailure(answer) { throw failure }
     if answer.status == 200 { answer.body = receiver.beginning }
     // The whole answer but of a folder is shorter than what is waited for.
@@ -80,7 +80,7 @@ final class SiYuanAPI: Sendable {
   /// As `entry`, by the call that reads a file if there is one; nothing of it is waited for.
   private func entryWithoutLooking(_ path: String) async throws(Failure) -> Entry {
     var request = try await request("/api/file/getFile")
-    request.setJSON(SiYuanAPI.json(["path": path]))
+    request.setJSON(["path": .string(path)])
     request.wantsContent = false
     let answer = try await http.send(request)
     if answer.status == 200 { return .file }
@@ -96,7 +96,7 @@ final class SiYuanAPI: Sendable {
   /// The size of what lies below data/assets, which the kernel tells without reading it; nil if it does not say.
   func assetSize(_ path: String) async throws(Failure) -> Int64? {
     guard path.hasPrefix("data/assets/") else { return nil }
-    let answer = try await send("/api/asset/statAsset", ["path": String(path.dropFirst("data/".count))])
+    let answer = try await send("/api/asset/statAsset", ["path": .string(String(path.dropFirst("data/".count)))])
     guard answer.status == 200, let json = answer.json, json["code"]?.integer == 0 else { return nil }
     return json["data"]?["size"]?.integer
   }
@@ -116,7 +116,7 @@ final class SiYuanAPI: Sendable {
   /// Its length is not asked for: an answer of more than 2,048 bytes has no `Content-Length`.
   func file(_ path: String, limit: Int64) async throws(Failure) -> Stored? {
     var request = try await request("/api/file/getFile")
-    request.setJSON(SiYuanAPI.json(["path": path]))
+    request.setJSON(["path": .string(path)])
     let (answer, stored) = try await body(of: request, limit)
     guard answer.status != 200 else { return stored }
     if let failure = statusFailure(answer) { throw failure }
@@ -153,17 +153,11 @@ final class SiYuanAPI: Sendable {
     return answer
   }
 
-  private func send(_ call: String, _ members: [String: String], _ receiver: BodyReceiver? = nil) async throws(Failure) -> HTTPAnswer {
+  private func send(_ call: String, _ body: JSONValue, _ receiver: BodyReceiver? = nil) async throws(Failure) -> HTTPAnswer {
     var request = try await request(call)
-    request.setJSON(SiYuanAPI.json(members))
+    request.setJSON(body)
     request.receiver = receiver
     return try await http.send(request)
-  }
-
-  private static func json(_ members: [String: String]) -> String {
-    var text = JSONText()
-    for key in members.keys.sorted() { text.add(key, members[key]) }
-    return text.text
   }
 
   /// A call with the token, if there is one. A kernel without a lock-screen password lets this machine in without any, and a wrong one not.

@@ -91,8 +91,8 @@ public struct Piece: Sendable {
   public var index: Int
   /// In the object, in bytes.
   public var range: Range<Int64>
-  /// Those that the plan asks for, in lower-case hex.
-  public var hashes: [HashAlgorithm: String] = [:]
+  /// Those that the plan asks for.
+  public var hashes: [HashAlgorithm: Checksum] = [:]
   /// With how many it shares the rate, itself included.
   public var rateShare = 1
   /// Counts its bytes.
@@ -104,12 +104,12 @@ public struct SentPiece: Sendable, Equatable {
   public var size: Int64
   /// As the server calls it; empty if it has no name for it.
   public var tag = ""
-  /// Those that are known of its bytes, in lower-case hex.
-  public var hashes: [HashAlgorithm: String] = [:]
+  /// Those that are known of its bytes.
+  public var hashes: [HashAlgorithm: Checksum] = [:]
   /// Of the answer that said that the object is there with this piece.
   public var completed: Receipt?
 
-  public init(size: Int64, tag: String = "", hashes: [HashAlgorithm: String] = [:]) {
+  public init(size: Int64, tag: String = "", hashes: [HashAlgorithm: Checksum] = [:]) {
     self.size = size
     self.tag = tag
     self.hashes = hashes

@@ -202,8 +202,7 @@ public struct Stored: Sendable, Equatable {
   public var size: Int64?
   /// The time of last change in milliseconds since 1970; nil if the server does not say.
   public var modified: Int64?
-  /// In lower-case hex.
-  public var checksums: [HashAlgorithm: String] = [:]
+  public var checksums: [HashAlgorithm: Checksum] = [:]
   /// Differs from that of another object at the same path; nil if the server tells nothing that would.
   public var version: String?
 

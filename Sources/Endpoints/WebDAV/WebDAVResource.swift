@@ -6,8 +6,8 @@ struct WebDAVResource: Sendable, Equatable {
   var isCollection: Bool?
   /// Bytes; nil if the server does not say.
   var size: Int64?
-  /// The SHA-1 in hexadecimal, where an ownCloud or Nextcloud has it.
-  var sha1: String?
+  /// Where an ownCloud or Nextcloud has it.
+  var sha1: Checksum?
   /// `ETag`, nil if the server does not say.
   var tag: String?
   /// When it was changed, in the server's words; nil if it does not say.
@@ -42,7 +42,7 @@ extension WebDAVResource {
     resource.modified = find("getlastmodified")?.text
     // One text holds them all: SHA1:… MD5:… ADLER32:….
     let sums = find("checksums")?.all("checksum").flatMap { $0.text.split(separator: " ") } ?? []
-    resource.sha1 = sums.first { $0.uppercased().hasPrefix("SHA1:") }.map { $0.dropFirst(5).lowercased() }
+    resource.sha1 = sums.first { $0.uppercased().hasPrefix("SHA1:") }.flatMap { Checksum(.sha1, hex: $0.dropFirst(5)) }
     return resource
   }
 

@@ -192,7 +192,7 @@ struct WebDAVUpload: Sendable {
     var request = HTTPRequest(method: .put, url: api.http.url(path))
     if let type = attributes.contentType { request.headers.append(("Content-Type", type)) }
     if let modified = attributes.modified { request.headers.append(("X-OC-Mtime", String(wholeSeconds(modified)))) }
-    if api.keepsHashes(upload.path) { request.headers.append(("OC-Checksum", "SHA1:\(try await upload.payload.digest(.sha1))")) }
+    if api.keepsHashes(upload.path) { request.headers.append(("OC-Checksum", "SHA1:\(try await upload.payload.digest(.sha1).hex)")) }
     if condition { request.headers.append(("If-None-Match", "*")) }
     request.body = HTTPBody(payload: upload.payload, meter: upload.meter)
     request.isUpload = true

@@ -19,7 +19,7 @@ struct HeldList: RunnableCommand {
       for (directory, id) in try HeldSelection.all(in: spoolDir) {
         do throws(Failure) {
           guard let job = try HeldJob(reading: id, in: directory) else { continue }
-          if isTable { rows += HeldList.rows(id, job) } else { report.line(HeldList.json(id, job)) }
+          if isTable { rows += HeldList.rows(id, job) } else { report.line(HeldList.json(id, job).text) }
         } catch {
           console.messages.warning(error.message + (error.hint.map { "; \($0)" } ?? ""))
         }
@@ -67,22 +67,16 @@ struct HeldList: RunnableCommand {
     }
   }
 
-  private static func json(_ id: String, _ job: HeldJob) -> String {
-    var text = JSONText()
-    text.add("id", id)
-    text.add("created", job.created)
-    text.add("bytes", job.bytes)
-    text.add("sha256", job.sha256)
-    let destinations = job.destinations.filter { !$0.isDone }.map { destination in
-      var text = JSONText()
-      text.add("destination", destination.text)
-      text.add("error", destination.error)
-      text.add("kind", destination.errorKind)
-      if destination.isRefused == true { text.add("refused", true) }
-      if destination.isSuperseded == true { text.add("superseded", true) }
-      return text.text
+  private static func json(_ id: String, _ job: HeldJob) -> JSONValue {
+    let destinations = job.destinations.filter { !$0.isDone }.map { destination -> JSONValue in
+      [
+        "destination": .string(destination.text), "error": JSONValue(destination.error), "kind": JSONValue(destination.errorKind),
+        "refused": destination.isRefused == true ? true : nil, "superseded": destination.isSuperseded == true ? true : nil,
+      ]
     }
-    text.add("destinations", json: "[\(destinations.joined(separator: ","))]")
-    return text.text
+    return [
+      "id": .string(id), "created": JSONValue(job.created), "bytes": JSONValue(job.bytes), "sha256": JSONValue(job.sha256?.hex),
+      "destinations": .array(destinations),
+    ]
   }
 }

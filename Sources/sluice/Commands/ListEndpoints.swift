@@ -1,4 +1,5 @@
 import ArgumentParser
+import BytePath
 import Endpoints
 
 /// `sluice endpoints`: what kinds of destination there are.
@@ -11,19 +12,14 @@ struct ListEndpoints: RunnableCommand {
     guard let report = try? Report(path: nil, console.messages) else { return 0 }
     for type in builtInEndpoints {
       let kind = type.kind
-      var text = JSONText()
-      text.add("name", kind.name)
-      text.add("kind", "built-in")
-      text.add("schemes", json: JSONText.array(kind.schemes.map(\.name)))
-      text.add("options", json: JSONText.array(kind.options))
-      report.line(text.text)
+      let line: JSONValue = [
+        "name": .string(kind.name), "kind": "built-in", "schemes": JSONValue(kind.schemes.map(\.name)), "options": JSONValue(kind.options),
+      ]
+      report.line(line.text)
     }
     for plugin in PluginProgram.all() {
-      var text = JSONText()
-      text.add("name", plugin.name)
-      text.add("kind", "plugin")
-      text.add("path", plugin.path)
-      report.line(text.text)
+      let line: JSONValue = ["name": .string(plugin.name), "kind": "plugin", "path": .string(plugin.path)]
+      report.line(line.text)
     }
     return report.endOfList(0)
   }

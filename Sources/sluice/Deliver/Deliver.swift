@@ -6,7 +6,7 @@ struct Deliver: Sendable {
   let payload: Payload
   let isGzip: Bool
   /// For the result; see `PayloadFacts`.
-  var levels: String?
+  var levels: JSONValue?
   let attributes: Attributes
   let retries: RetryPolicy
   let verifies: Bool

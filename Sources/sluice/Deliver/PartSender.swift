@@ -6,7 +6,7 @@ import Synchronization
 struct PartFacts: Sendable {
   let number: Int
   let bytes: Int64
-  let sha256: String
+  let sha256: Checksum
 
   static func suffix(_ number: Int) -> String {
     let digits = String(number)
@@ -39,7 +39,7 @@ final class PartSender: Sendable {
 
   private let targets: [Target]
   private let deliver: @Sendable (Payload, Holding) -> Deliver
-  private let job: @Sendable (Payload, _ sha256: String, _ suffix: String) -> HeldJob
+  private let job: @Sendable (Payload, _ sha256: Checksum, _ suffix: String) -> HeldJob
   private let order: @Sendable (Payload, [Int: Target]) -> RunOrder
   private let messages: Messages
   private let state: Mutex<State>
@@ -50,7 +50,7 @@ final class PartSender: Sendable {
   ///   - deliver: makes the delivery of a part.
   ///   - job: makes the job of an object beside the destinations, whose names have the suffix.
   init(
-    _ targets: [Target], failed: [Int: Failure], _ messages: Messages, job: @escaping @Sendable (Payload, String, String) -> HeldJob,
+    _ targets: [Target], failed: [Int: Failure], _ messages: Messages, job: @escaping @Sendable (Payload, Checksum, String) -> HeldJob,
     order: @escaping @Sendable (Payload, [Int: Target]) -> RunOrder,
     deliver: @escaping @Sendable (Payload, Holding) -> Deliver
   ) {

@@ -19,7 +19,7 @@ struct PartsRun: Sendable {
   let start: ContinuousClock.Instant
   let directory: @Sendable () throws(Failure) -> SpoolDirectory
   /// Makes the job of an object beside the destinations, whose names have the suffix.
-  let job: @Sendable (Payload, _ sha256: String, _ suffix: String) -> HeldJob
+  let job: @Sendable (Payload, _ sha256: Checksum, _ suffix: String) -> HeldJob
   /// Takes the place of such an object among those of other runs.
   let order: @Sendable (Payload, [Int: Target]) -> RunOrder
   /// Makes the delivery of such an object.
@@ -101,7 +101,7 @@ struct PartsRun: Sendable {
     let payload: Payload
     let holding: Holding
     let bytes: Int64
-    let sha256: String
+    let sha256: Checksum
   }
 
   private func read(_ meter: Meter, for sender: PartSender, _ next: @escaping @Sendable (Part) -> Void) async throws(Failure) -> Manifest {
@@ -110,7 +110,7 @@ struct PartsRun: Sendable {
       next(part)
     }
     let rest = holds ? sender.keepRest() : []
-    let text = Array((json(sender.facts, sha256: sha256, bytes: meter.object) + "\n").utf8)
+    let text = Array((json(sender.facts, sha256: sha256, bytes: meter.object).text + "\n").utf8)
     let directory = directory
     let payload = try await Payload.made(of: text, in: { () throws(Failure) in try directory() })
     var job = job(payload, try await payload.digest(.sha256), PartsRun.manifestSuffix)
@@ -123,24 +123,15 @@ struct PartsRun: Sendable {
     return Manifest(payload: payload, holding: holding, bytes: meter.object, sha256: sha256)
   }
 
-  private func json(_ parts: [PartFacts], sha256: String, bytes: Int64) -> String {
+  private func json(_ parts: [PartFacts], sha256: Checksum, bytes: Int64) -> JSONValue {
     let name = targets.first?.path.split(separator: "/").last.map(String.init) ?? ""
-    var text = JSONText()
-    text.add("version", 1)
-    text.add("name", name)
-    text.add("bytes", bytes)
-    text.add("sha256", sha256)
-    text.add("gzip", plan.gzip != nil)
-    text.add("part_size", size)
-    let list = parts.sorted { $0.number < $1.number }.map { part in
-      var text = JSONText()
-      text.add("name", name + PartFacts.suffix(part.number))
-      text.add("bytes", part.bytes)
-      text.add("sha256", part.sha256)
-      return text.text
+    let list = parts.sorted { $0.number < $1.number }.map { part -> JSONValue in
+      ["name": .string(name + PartFacts.suffix(part.number)), "bytes": JSONValue(part.bytes), "sha256": .string(part.sha256.hex)]
     }
-    text.add("parts", json: "[\(list.joined(separator: ","))]")
-    return text.text
+    return [
+      "version": 1, "name": .string(name), "bytes": JSONValue(bytes), "sha256": .string(sha256.hex), "gzip": .bool(plan.gzip != nil),
+      "part_size": JSONValue(size), "parts": .array(list),
+    ]
   }
 
   /// All parts have been dealt with: the manifest goes to the destinations that have them all.

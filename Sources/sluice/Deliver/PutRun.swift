@@ -131,7 +131,7 @@ struct PutRun: Sendable {
       var failure = Task.isCancelled ? interruption : error
       if put.partSize != nil, let hint = error.hint { failure.hint = hint }
       let outcomes = targets.indices.map { outcome(of: targets[$0], refused[$0] ?? failure) }
-      outcomes.forEach { report.line($0.json) }
+      outcomes.forEach { report.line($0.json.text) }
       messages.failure(failure)
       return outcomes
     }
@@ -146,7 +146,7 @@ struct PutRun: Sendable {
     let isGzip = plan.gzip != nil
     let job = HeldJob(
       created: millisecondsNow(), destinations: targets.map { HeldJob.Destination(text: $0.absoluteText) }, payload: payload,
-      sha256: payload.spool == nil ? "" : try await payload.digest(.sha256), isGzip: isGzip, attributes: attributes, verifies: put.verify)
+      sha256: payload.spool == nil ? nil : try await payload.digest(.sha256), isGzip: isGzip, attributes: attributes, verifies: put.verify)
     let waiting = targets.enumerated().filter { refused[$0.offset] == nil }
     let order = order(of: payload, Dictionary(uniqueKeysWithValues: waiting.map { ($0.offset, $0.element) }))
     let holding = Holding(payload.spool, job, order, holds: !put.noHold, messages)
@@ -281,9 +281,7 @@ extension Target {
 }
 
 extension LevelCounts {
-  fileprivate var json: String {
-    var text = JSONText()
-    for (level, blocks) in used { text.add(String(level), Int64(blocks)) }
-    return text.text
+  fileprivate var json: JSONValue {
+    .object(used.map { level, blocks in JSONValue.Member(String(level), .number(String(blocks))) })
   }
 }

@@ -36,7 +36,8 @@ struct HeldJob: Codable, Sendable, Equatable {
   var bytes: Int64
   var inputBytes: Int64
   var isGzip: Bool
-  var sha256: String
+  /// Nil for a regular file, which is never held.
+  var sha256: Checksum?
   var attributes: Attributes
   var verifies: Bool
   /// The number of the run; see `RunOrder`.
@@ -64,7 +65,7 @@ struct HeldJob: Codable, Sendable, Equatable {
         .spool, "the spool \(id) was held by a newer sluice (its job has version \(other))", hint: "send it with that one; \(place)")
     }
     guard let job = try? decoder.decode(HeldJob.self, from: Data(bytes)), job.version == HeldJob.version, job.bytes >= 0,
-      job.inputBytes >= 0
+      job.inputBytes >= 0, job.sha256 != nil
     else { throw Failure(.spool, "the job of the spool \(id) is damaged", hint: place) }
     guard !job.destinations.isEmpty else { throw Failure(.spool, "the job of the spool \(id) names no destination", hint: place) }
     self = job
@@ -74,8 +75,9 @@ struct HeldJob: Codable, Sendable, Equatable {
     var version: Int
   }
 
-  init(created: Int64, destinations: [Destination], payload: Payload, sha256: String, isGzip: Bool, attributes: Attributes, verifies: Bool)
-  {
+  init(
+    created: Int64, destinations: [Destination], payload: Payload, sha256: Checksum?, isGzip: Bool, attributes: Attributes, verifies: Bool
+  ) {
     self.created = created
     self.destinations = destinations
     bytes = payload.length

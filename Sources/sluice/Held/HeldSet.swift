@@ -75,7 +75,9 @@ struct HeldSet {
     let bytes = try await onThread { () throws(Failure) in try payload.contents(limit: 64 << 20) }
     let listed = JSONValue(parsing: bytes)?["parts"]?.array ?? []
     let parts = listed.enumerated().compactMap { index, part in
-      guard let bytes = part["bytes"]?.integer, let sha256 = part["sha256"]?.string else { return nil as PartFacts? }
+      guard let bytes = part["bytes"]?.integer, let sha256 = part["sha256"]?.string.flatMap({ Checksum(.sha256, hex: $0) }) else {
+        return nil as PartFacts?
+      }
       return PartFacts(number: index + 1, bytes: bytes, sha256: sha256)
     }
     guard !parts.isEmpty, parts.count == listed.count else {

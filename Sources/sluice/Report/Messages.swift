@@ -53,8 +53,8 @@ final class Messages: Sendable {
   }
 
   /// A line of JSON for `--progress json`.
-  func json(_ line: String) {
-    state.withLock { _ in put(line + "\n") }
+  func json(_ line: JSONValue) {
+    state.withLock { _ in put(line.text + "\n") }
   }
 
   /// Replaces the lines of progress; none removes them.

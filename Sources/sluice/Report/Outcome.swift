@@ -39,55 +39,58 @@ struct Outcome: Sendable {
   }
 
   /// The line of standard output, keys in the order of the contract.
-  var json: String {
-    var text = JSONText()
-    text.add("ok", failure == nil)
-    if plan != nil { text.add("dry_run", true) }
-    text.add("destination", destination)
-    text.add("endpoint", endpoint)
-    text.add("path", path)
-    text.add("input_bytes", payload?.inputBytes)
-    text.add("bytes", payload?.bytes)
-    text.add("gzip", payload?.isGzip)
-    text.add("gzip_levels", json: payload?.levels)
-    text.add("sha256", payload?.sha256)
-    text.add("parts", payload?.parts.map(Int64.init))
-    if let plan { text.add("plan", json: Outcome.json(of: plan)) }
-    text.add("attempts", Int64(attempts))
-    text.add("elapsed_s", seconds: elapsed)
-    text.add("upload_s", seconds: uploadTime)
-    text.add("http_status", (failure == nil ? receipt.httpStatus : failure?.httpStatus).map(Int64.init))
-    text.add("response", json: failure == nil ? receipt.response : failure?.response)
-    text.add("task", json: failure == nil ? receipt.task : failure?.task)
-    text.add("verified", verification?.rawValue)
-    if let failure {
-      var error = JSONText()
-      error.add("kind", failure.kind.rawValue)
-      error.add("message", failure.message)
-      error.add("retryable", failure.isRetryable)
-      if !failure.left.isEmpty { error.add("left", json: JSONText.array(failure.left)) }
-      text.add("error", json: error.text)
-    }
-    if isSuperseded { text.add("superseded", true) }
-    text.add("held", held)
-    return text.text
+  var json: JSONValue {
+    [
+      "ok": .bool(failure == nil),
+      "dry_run": plan.map { _ in true },
+      "destination": .string(destination),
+      "endpoint": JSONValue(endpoint),
+      "path": JSONValue(path),
+      "input_bytes": JSONValue(payload?.inputBytes),
+      "bytes": JSONValue(payload?.bytes),
+      "gzip": JSONValue(payload?.isGzip),
+      "gzip_levels": payload?.levels,
+      "sha256": JSONValue(payload?.sha256?.hex),
+      "parts": JSONValue(payload?.parts),
+      "plan": plan.map(Outcome.json(of:)),
+      "attempts": JSONValue(attempts),
+      "elapsed_s": JSONValue(seconds: elapsed),
+      "upload_s": JSONValue(seconds: uploadTime),
+      "http_status": JSONValue(failure == nil ? receipt.httpStatus : failure?.httpStatus),
+      "response": failure == nil ? receipt.response : failure?.response,
+      "task": failure == nil ? receipt.task : failure?.task,
+      "verified": JSONValue(verification?.rawValue),
+      "error": failure.map(Outcome.json(of:)),
+      "superseded": isSuperseded ? true : nil,
+      "held": JSONValue(held),
+    ]
   }
 
-  private static func json(of plan: FillPlan) -> String {
-    var text = JSONText()
+  private static func json(of failure: Failure) -> JSONValue {
+    [
+      "kind": .string(failure.kind.rawValue), "message": .string(failure.message), "retryable": .bool(failure.isRetryable),
+      "left": failure.left.isEmpty ? nil : JSONValue(failure.left),
+    ]
+  }
+
+  private static func json(of plan: FillPlan) -> JSONValue {
+    var input: String?
+    var command: [String]?
     switch plan.input {
-    case .standardInput: text.add("input", "-")
-    case .path(let path): text.add("input", path)
-    case .command(let words): text.add("command", json: JSONText.array(words))
+    case .standardInput: input = "-"
+    case .path(let path): input = path
+    case .command(let words): command = words
     }
-    text.add("check", json: JSONText.array(plan.guards))
+    var level: JSONValue?
     switch plan.gzip?.level {
-    case .fixed(let level): text.add("gzip_level", Int64(level))
-    case .automatic: text.add("gzip_level", "auto")
+    case .fixed(let number): level = JSONValue(number)
+    case .automatic: level = "auto"
     case nil: break
     }
-    text.add("through", json: JSONText.array(plan.filters))
-    return text.text
+    return [
+      "input": JSONValue(input), "command": command.map { JSONValue($0) }, "check": JSONValue(plan.guards), "gzip_level": level,
+      "through": JSONValue(plan.filters),
+    ]
   }
 }
 
@@ -96,10 +99,10 @@ struct PayloadFacts: Sendable {
   var inputBytes: Int64?
   var bytes: Int64?
   var isGzip: Bool
-  /// What `--level auto` did, as compact JSON text: blocks of 256 KiB by level; nil with a level of the user's own.
-  var levels: String?
+  /// What `--level auto` did: blocks of 256 KiB by level; nil with a level of the user's own.
+  var levels: JSONValue?
   /// Nil as long as it has not been computed.
-  var sha256: String?
+  var sha256: Checksum?
   /// How many parts it was cut into; nil for one piece.
   var parts: Int?
 }

@@ -135,7 +135,7 @@ final class Progress: Sendable {
     return ProgressLine.Parts(name: names[index], figures: text)
   }
 
-  private func jsonLines(_ bytes: [Int64], _ state: State) -> [String] {
+  private func jsonLines(_ bytes: [Int64], _ state: State) -> [JSONValue] {
     guard let total = state.total else {
       return [ProgressLine.json(phase: "input", destination: nil, bytes[0], total: nil, object: input.object, state.rates[0])]
     }

@@ -66,16 +66,11 @@ enum ProgressLine {
 
   static func json(
     phase: String, destination: String?, _ bytes: Int64, total: Int64?, object: Int64?, _ rate: Double?, serverPercent: Int? = nil
-  ) -> String {
-    var text = JSONText()
-    text.add("phase", phase)
-    text.add("destination", destination)
-    text.add("bytes", bytes)
-    text.add("total", total)
-    text.add("object_bytes", object)
-    text.add("rate", rate.map { Int64(saturating: $0) })
-    text.add("server_percent", serverPercent.map(Int64.init))
-    return text.text
+  ) -> JSONValue {
+    [
+      "phase": .string(phase), "destination": JSONValue(destination), "bytes": JSONValue(bytes), "total": JSONValue(total),
+      "object_bytes": JSONValue(object), "rate": JSONValue(rate.map { Int64(saturating: $0) }), "server_percent": JSONValue(serverPercent),
+    ]
   }
 
   private static func oneDecimal(_ value: Double) -> String {

@@ -35,7 +35,7 @@ final class Report: Sendable {
 
   /// Prints the line of an outcome, and what went wrong for people. A usage error has no line, also one that a plugin alone could see.
   func tell(_ outcome: Outcome, _ messages: Messages) {
-    let isWritten = outcome.failure?.kind == .usage || line(outcome.json)
+    let isWritten = outcome.failure?.kind == .usage || line(outcome.json.text)
     guard var failure = outcome.failure else {
       if !isWritten { tellOfUnwritten(outcome) }
       return
@@ -50,7 +50,7 @@ final class Report: Sendable {
     var done = "this succeeded"
     if let payload = outcome.payload {
       let bytes = payload.bytes.map { "\($0) bytes" } ?? "the object"
-      done = "the upload succeeded (\(bytes)\(payload.sha256.map { ", sha256 \($0)" } ?? ""))"
+      done = "the upload succeeded (\(bytes)\(payload.sha256.map { ", sha256 \($0.hex)" } ?? ""))"
     }
     messages.failure(Failure(.spool, "\(outcome.destination): \(done), but the result could not be written to \(name): \(words)"))
   }

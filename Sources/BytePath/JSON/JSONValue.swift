@@ -1,4 +1,4 @@
-/// JSON as it is read from servers and plugins, and printed again.
+/// JSON: read from servers and plugins (`JSONParser`), made of what the program knows, and printed in one way (`JSONWriter.swift`).
 ///
 /// What is printed is the value, never the bytes it came in, so that nothing of them can end a line or reach a terminal. Numbers keep the
 /// text that their writer gave them, as no type of number holds all of them, and members keep their order.
@@ -67,16 +67,42 @@ public enum JSONValue: Sendable, Equatable {
     guard case .object = self else { return false }
     return true
   }
+}
 
-  /// As compact JSON text.
-  public var text: String {
-    switch self {
-    case .null: "null"
-    case .bool(let value): value ? "true" : "false"
-    case .number(let text): text
-    case .string(let value): JSONText.quoted(value)
-    case .array(let values): "[\(values.map(\.text).joined(separator: ","))]"
-    case .object(let members): "{\(members.map { "\(JSONText.quoted($0.key)):\($0.value.text)" }.joined(separator: ","))}"
-    }
+/// Made of what the program knows. What is nil makes no value, and in an object no member.
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral, ExpressibleByDictionaryLiteral {
+  public init(stringLiteral value: String) { self = .string(value) }
+  public init(integerLiteral value: Int64) { self = .number(String(value)) }
+  public init(booleanLiteral value: Bool) { self = .bool(value) }
+
+  public init(dictionaryLiteral elements: (String, JSONValue?)...) {
+    self = .object(elements.compactMap { key, value in value.map { Member(key, $0) } })
   }
+
+  public init?(_ value: String?) {
+    guard let value else { return nil }
+    self = .string(value)
+  }
+
+  public init?(_ value: Bool?) {
+    guard let value else { return nil }
+    self = .bool(value)
+  }
+
+  public init?(_ value: (some BinaryInteger)?) {
+    guard let value else { return nil }
+    self = .number(String(value))
+  }
+
+  /// Seconds with three decimals and no more zeros than needed.
+  public init?(seconds value: Duration?) {
+    guard let value else { return nil }
+    let milliseconds = Int64(value.components.seconds) * 1000 + value.components.attoseconds / 1_000_000_000_000_000
+    var fraction = String(milliseconds % 1000 + 1000).dropFirst()
+    while fraction.last == "0", fraction.count > 1 { fraction.removeLast() }
+    self = .number("\(milliseconds / 1000).\(fraction)")
+  }
+
+  /// An array of strings.
+  public init(_ strings: [String]) { self = .array(strings.map { .string($0) }) }
 }
