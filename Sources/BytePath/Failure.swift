@@ -17,6 +17,8 @@ public struct Failure: Error, Sendable, Equatable {
   /// True if the destination was asked and has something else than what was sent, or nothing: only sending it again may help. A question that
   /// has no answer is asked again instead.
   public var isMismatch = false
+  /// True if the server has forgotten what it had of the object, or can't go on with it: another attempt begins anew.
+  public var isSessionLost = false
   /// How long the server asks to wait before the next attempt.
   public var retryAfter: Duration?
   /// The HTTP status of the answer, if there was one.

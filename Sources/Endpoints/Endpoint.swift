@@ -183,6 +183,8 @@ public struct Receipt: Sendable, Equatable {
   public var task: JSONValue?
   /// Why the server's word is not enough, as the answer was written wrongly: `its lines end without a carriage return`. Nil if it is.
   public var flaw: String?
+  /// Whether the server said so before it can have had the whole object.
+  public var isEarly = false
 
   public init(httpStatus: Int? = nil, response: JSONValue? = nil, task: JSONValue? = nil, flaw: String? = nil) {
     self.httpStatus = httpStatus

@@ -3,7 +3,7 @@ public let builtInEndpoints: [any BuiltInEndpoint.Type] = [
   AList.self,
   SiYuan.self,
   S3.self,
-  PlainHTTP.self,
+  Published<PlainHTTP>.self,
   WebDAV.self,
-  LocalFile.self,
+  Published<LocalFile>.self,
 ]

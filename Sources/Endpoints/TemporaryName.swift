@@ -1,14 +1,26 @@
-/// A name beside `path` for an object that is not whole yet: `.NAME.sluice-`, of a NAME with a dot at its start without another, and eight random characters, at most 255 bytes, which is what
-/// most file systems allow. The dot hides it from listings and from the patterns of shells.
-func temporaryName(beside path: String) -> String {
-  let digits = Array("0123456789abcdefghjkmnpqrstvwxyz")
-  let ending = ".sluice-" + String((0..<8).map { _ in digits[Int.random(in: 0..<32)] })
-  let slash = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
-  // Two dots at its start would be taken for a relative path by some servers.
-  var name = path[slash...].hasPrefix(".") ? "" : "."
-  for character in path[slash...] {
-    guard name.utf8.count + String(character).utf8.count + ending.utf8.count <= 255 else { break }
-    name.append(character)
+/// Names for objects that are not whole yet.
+enum TemporaryName {
+  /// Is in every such name, and so tells what this program may remove.
+  static let mark = ".sluice-"
+
+  /// A name beside `path`: `.NAME.sluice-`, of a NAME with a dot at its start without another, and eight random characters, at most 255 bytes,
+  /// which is what most file systems allow. The dot hides it from listings and from the patterns of shells.
+  static func beside(_ path: String) -> String {
+    let digits = Array("0123456789abcdefghjkmnpqrstvwxyz")
+    let ending = mark + String((0..<8).map { _ in digits[Int.random(in: 0..<32)] })
+    let folder = folder(of: path)
+    let last = path.dropFirst(folder.count)
+    // Two dots at its start would be taken for a relative path by some servers.
+    var name = last.hasPrefix(".") ? "" : "."
+    for character in last {
+      guard name.utf8.count + String(character).utf8.count + ending.utf8.count <= 255 else { break }
+      name.append(character)
+    }
+    return folder + name + ending
   }
-  return path[..<slash] + name + ending
+
+  /// What stands before the last part of a path, with its slash; empty if there is nothing.
+  static func folder(of path: String) -> String {
+    path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+  }
 }

@@ -77,8 +77,8 @@ struct LocalOwnerTests {
     let file = try box.file("out", "old", mode: 0o600)
     let input = try box.file("in", [UInt8](repeating: 1, count: 4 << 20))
     let running = try box.start(box.client(["--limit-rate", "100k", "--input", input, "./out"]))
-    try await eventually("the copy has begun") { names(in: box.work).contains { $0.hasPrefix(".sluice-") } }
-    let temporary = try #require(names(in: box.work).first { $0.hasPrefix(".sluice-") })
+    try await eventually("the copy has begun") { names(in: box.work).contains { $0.contains(".sluice-") } }
+    let temporary = try #require(names(in: box.work).first { $0.contains(".sluice-") })
     #expect(mode("\(box.work)/\(temporary)") == 0o600)
     running.signal(SIGTERM)
     _ = await running.finish()

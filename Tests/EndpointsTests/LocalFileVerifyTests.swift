@@ -7,7 +7,7 @@ import Testing
 /// What a local file is found to be after it was written.
 @Suite("verify of a local file")
 struct LocalFileVerifyTests {
-  @Test("other bytes are told from a file that nobody can read", arguments: [("abd", true), ("ab", true), (nil, false)])
+  @Test("other bytes, fewer, and no file at all are none of the object", arguments: [("abd", true), ("ab", true), (nil, true)])
   func mismatch(stored: String?, isMismatch: Bool) async throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-verify-\(UUID().uuidString)").path
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -15,7 +15,7 @@ struct LocalFileVerifyTests {
     try "abc".write(toFile: folder + "/sent", atomically: false, encoding: .utf8)
     try stored?.write(toFile: folder + "/stored", atomically: false, encoding: .utf8)
     let payload = try await fill(FillPlan(input: .path(folder + "/sent")), into: try SpoolDirectory(folder + "/spool"), Meter())
-    let endpoint = try LocalFile(Remote(), EndpointContext(http: HTTPSettings(), warn: { _ in }, detail: { _ in }))
+    let endpoint = try Published<LocalFile>(Remote(), EndpointContext(http: HTTPSettings(), warn: { _ in }, detail: { _ in }))
     let failure = await #expect(throws: Failure.self) { try await endpoint.verify(folder + "/stored", against: payload) }
     #expect(failure?.kind == .server)
     #expect(failure?.isMismatch == isMismatch)

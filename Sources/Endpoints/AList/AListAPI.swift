@@ -208,8 +208,8 @@ final class AListAPI: Sendable {
   /// misses the object. The permissions of a user do not tell, as AList has them by role and path, and folders can have passwords.
   func mayRename(in folder: String) async throws(Failure) -> Bool {
     if let known = session.withLock({ $0.mayRename[folder] }) { return known }
-    let missing = temporaryName(beside: folder == "/" ? "/probe" : "\(folder)/probe")
-    let other = temporaryName(beside: "probe")
+    let missing = TemporaryName.beside(folder == "/" ? "/probe" : "\(folder)/probe")
+    let other = TemporaryName.beside("probe")
     var isAllowed = false
     do throws(Failure) {
       let reply = try await rename(missing, to: other, overwriting: false)

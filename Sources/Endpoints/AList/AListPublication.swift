@@ -27,7 +27,7 @@ struct AListPublication {
     if let receipt = try await receiptOfEarlierAttempt() { return receipt }
     let session = sessionName
     if session == nil { try await removeRest() }
-    let temporary = session ?? temporaryName(beside: path)
+    let temporary = session ?? TemporaryName.beside(path)
     if session == nil { memory.note(.sending, temporary) }
     do throws(Failure) {
       // A session of ours may have made the file already.
@@ -76,7 +76,7 @@ struct AListPublication {
   /// Gives the object its name.
   private func publish(_ temporary: String) async throws(Failure) {
     if old != nil, !AListDrive.renamesOver(try await api.driver(of: folder)) {
-      return try await put.swap(temporary, temporaryName(beside: path)).run()
+      return try await put.swap(temporary, TemporaryName.beside(path)).run()
     }
     memory.note(old?.size == upload.payload.length ? .replacing : .renaming, temporary)
     do throws(Failure) {

@@ -1,9 +1,8 @@
 import BytePath
-import NIOCore
 import Synchronization
 
 /// Counts and hashes the body of an answer as it comes, and keeps nothing of it but its beginning.
-final class BodyReceiver: Sendable {
+final class BodyReceiver: ByteSink {
   /// As much is kept as the answer of an API has that is not a file or a list.
   private static let beginningLimit = 4096
 
@@ -29,12 +28,12 @@ final class BodyReceiver: Sendable {
   var sha256: Checksum { state.withLock { $0.hash.finalized() } }
 
   /// - Returns: false if more need not come.
-  func take(_ part: ByteBuffer) -> Bool {
+  func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
     state.withLock { state in
       let room = BodyReceiver.beginningLimit - state.beginning.count
-      state.beginning.append(contentsOf: part.readableBytesView.prefix(room))
-      part.withUnsafeReadableBytes { state.hash.update($0) }
-      state.count += Int64(part.readableBytes)
+      state.beginning.append(contentsOf: bytes.prefix(room))
+      state.hash.update(bytes)
+      state.count += Int64(bytes.count)
       return state.count <= limit
     }
   }

@@ -95,3 +95,11 @@ struct HTTPAnswer: Sendable {
       hint: "use that address")
   }
 }
+
+extension Receipt {
+  /// What the answer to a put says.
+  init(_ answer: HTTPAnswer) {
+    self.init(httpStatus: answer.status, response: answer.body.isEmpty ? nil : answer.report, flaw: answer.flaw)
+    isEarly = !answer.isAfterWholeBody
+  }
+}

@@ -60,6 +60,8 @@ final class AnswerCollector: HTTPClientResponseDelegate {
     var answer: HTTPAnswer?
     /// True if nothing is missing as far as its head tells.
     private(set) var isComplete = false
+    /// Bytes of the body that a sink has taken.
+    var received = 0
     var lastMove = ContinuousClock.now
 
     /// What a server says before it has everything it may not say of everything, even if it reads the rest later.
@@ -110,7 +112,7 @@ final class AnswerCollector: HTTPClientResponseDelegate {
   }
 
   func didReceiveBodyPart(task: HTTPClient.Task<Void>, _ part: ByteBuffer) -> EventLoopFuture<Void> {
-    if let receiver = request.receiver, answer?.status == 200 { return receive(part, receiver, task.eventLoop) }
+    if let receiver = request.receiver, answer?.status == 200 || answer?.status == 206 { return receive(part, receiver, task.eventLoop) }
     let isTooLong = state.withLock { state in
       state.lastMove = .now
       let room = HTTPAnswer.bodyLimit - (state.answer?.body.count ?? 0)
@@ -123,13 +125,14 @@ final class AnswerCollector: HTTPClientResponseDelegate {
     return isTooLong ? task.eventLoop.makeFailedFuture(AnswerTooLong()) : task.eventLoop.makeSucceededVoidFuture()
   }
 
-  private func receive(_ part: ByteBuffer, _ receiver: BodyReceiver, _ eventLoop: any EventLoop) -> EventLoopFuture<Void> {
+  private func receive(_ part: ByteBuffer, _ sink: any ByteSink, _ eventLoop: any EventLoop) -> EventLoopFuture<Void> {
     // Silence is what has a limit, and this is none.
     exchange.moved()
-    let isWanted = receiver.take(part)
+    let isWanted = part.withUnsafeReadableBytes { sink.take($0) }
     state.withLock { state in
       state.lastMove = .now
-      let isWhole = state.answer?.expectedLength.map { receiver.count >= $0 } ?? false
+      state.received += part.readableBytes
+      let isWhole = state.answer?.expectedLength.map { state.received >= $0 } ?? false
       if isWhole || !isWanted { state.complete(in: exchange.phase) }
     }
     return isWanted ? eventLoop.makeSucceededVoidFuture() : eventLoop.makeFailedFuture(Enough())

@@ -1,8 +1,7 @@
 public import BytePath
 
-/// A file of this machine: written beside the target, brought to the disk, renamed. So it is whole or absent, and what was there before stays
-/// until then.
-public struct LocalFile: BuiltInEndpoint {
+/// A file of this machine. It is brought to the disk before it gets its name.
+public struct LocalFile: BuiltInStore, RenamingStore, DirectoryStore, AdoptingStore {
   public static let kind = EndpointKind(name: "file", schemes: [])
 
   private let rateLimit: Int64?
@@ -18,12 +17,16 @@ public struct LocalFile: BuiltInEndpoint {
     return text
   }
 
+  public func directoryPath(_ text: String) throws(Failure) -> String {
+    guard !text.isEmpty else { throw Failure(.usage, "the destination file: names no directory") }
+    return text
+  }
+
   /// The path without links, from the root on.
   public func identity(of path: String) -> String? {
     if let whole = LocalFile.resolved(path) { return whole }
-    let name = path.lastIndex(of: "/").map { path[path.index(after: $0)...] } ?? path[...]
-    let parent = path.dropLast(name.count)
-    return LocalFile.resolved(parent.isEmpty ? "." : String(parent)).map { "\($0)/\(name)" } ?? path
+    let parent = TemporaryName.folder(of: path)
+    return LocalFile.resolved(parent.isEmpty ? "." : parent).map { "\($0)/\(path.dropFirst(parent.count))" } ?? path
   }
 
   private static func resolved(_ path: String) -> String? {
@@ -32,39 +35,62 @@ public struct LocalFile: BuiltInEndpoint {
     return String(cString: text)
   }
 
-  public func directoryPath(_ text: String) throws(Failure) -> String {
-    guard !text.isEmpty else { throw Failure(.usage, "the destination file: names no directory") }
-    return text
+  public func place(of path: String) throws(Failure) -> String { try LocalTarget(path).path }
+
+  public func traits(of path: String, _ attributes: Attributes) async throws(Failure) -> Traits {
+    var traits = Traits()
+    traits.renames = .ontoAnything
+    traits.readsToVerify = true
+    return traits
   }
 
-  public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
+  public func probe(_ path: String, _ attributes: Attributes) async throws(Failure) {
     let target = try LocalTarget(path)
-    try target.checkExisting(attributes.existing)
-    guard access(target.directory, W_OK | X_OK) == 0 else {
-      throw target.directoryFailure(SystemError("access", errno))
+    guard access(target.directory, W_OK | X_OK) == 0 else { throw target.directoryFailure(SystemError("access", errno)) }
+  }
+
+  public func stat(_ path: String, fresh: Bool) async throws(Failure) -> Finding {
+    guard let status = fileStatus(path) else {
+      guard [ENOENT, ENOTDIR].contains(errno) else { return .untold(LocalFile.unreadable(path, SystemError("stat", errno))) }
+      return .nothing
     }
+    return .stored(Stored(path, status))
+  }
+
+  public func put(_ upload: Upload, at path: String, _ condition: Condition) async throws(Failure) -> Receipt {
+    let target = try LocalTarget(upload.path)
+    try await onThread { (isCancelled) throws(Failure) in
+      try target.copy(upload, to: path, pace: rateLimit.map { Pace(bytesPerSecond: $0) }, isCancelled)
+    }
+    return Receipt()
   }
 
   public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? {
     try SpoolDirectory.beside(LocalTarget(path).directory)
   }
 
-  public func put(_ upload: Upload) async throws(Failure) -> Receipt {
+  public func adopt(_ upload: Upload, at path: String, _ condition: Condition) async throws(Failure) -> Bool {
+    guard let spool = upload.payload.spool, rateLimit == nil else { return false }
     let target = try LocalTarget(upload.path)
-    try target.checkExisting(upload.attributes.existing)
-    // A copy that an attempt before this one began does not go on.
-    try await abandon(upload)
-    try await onThread { (isCancelled) throws(Failure) in
-      try target.write(upload, pace: rateLimit.map { Pace(bytesPerSecond: $0) }, isCancelled)
-      SpoolDirectory.tidy(beside: target.directory)
+    return try await onThread { () throws(Failure) in
+      defer { SpoolDirectory.tidy(beside: target.directory) }
+      return try target.move(spool, upload.payload, upload.attributes, condition)
     }
-    return Receipt()
   }
 
-  public func abandon(_ upload: Upload) async throws(Failure) {
-    guard let temporary = upload.checkpoint.text else { return }
-    try LocalTarget(upload.path).remove(temporary: temporary)
-    upload.checkpoint.set(nil)
+  public func rename(_ path: String, to target: String, _ condition: Condition) async throws(Failure) -> Renamed {
+    let place = try LocalTarget(target)
+    try await onThread { () throws(Failure) in
+      try place.take(path, condition)
+      SpoolDirectory.tidy(beside: place.directory)
+    }
+    return .done(Receipt())
+  }
+
+  public func remove(_ path: String) async throws(Failure) {
+    guard unlink(path) == 0 || errno == ENOENT else {
+      throw Failure(.rejected, "cannot remove \(path): \(SystemError("unlink", errno).words)")
+    }
   }
 
   public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {
@@ -81,21 +107,57 @@ public struct LocalFile: BuiltInEndpoint {
     return Receipt()
   }
 
-  public func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification {
-    let stored: Payload
-    do throws(Failure) { stored = try await fill(FillPlan(input: .path(path)), into: noSpool(), Meter()) } catch {
-      throw Failure(.server, "\(path) cannot be read after it was written: \(error.message)")
+  public func read(
+    _ path: String, _ range: Range<Int64>?, of version: String?, into sink: any ByteSink
+  ) async throws(Failure) -> Finding {
+    guard let found = try await stat(path, fresh: true).stored else { return try await stat(path, fresh: true) }
+    guard found.isDirectory != true else { return .untold(Failure(.rejected, "\(path) is a directory")) }
+    guard version == nil || version == found.version else {
+      return .untold(Failure(.rejected, "\(path) is another version than the one that is meant"))
     }
-    guard stored.length == payload.length else {
-      throw .mismatch("\(path) has \(stored.length) bytes instead of \(payload.length)")
+    try await onThread { (isCancelled) throws(Failure) in
+      do throws(SystemError) { try LocalFile.read(path, range, into: sink, isCancelled) } catch { throw LocalFile.unreadable(path, error) }
     }
-    guard try await stored.digest(.sha256) == payload.digest(.sha256) else {
-      throw .mismatch("\(path) does not hold what was written")
-    }
-    return .sizeAndHash
+    return .stored(found)
   }
 
-  private func noSpool() throws(Failure) -> SpoolDirectory {
-    throw Failure(.rejected, "it is no regular file")
+  private static func read(
+    _ path: String, _ range: Range<Int64>?, into sink: any ByteSink, _ isCancelled: CancelFlag
+  ) throws(SystemError) {
+    let file = try Descriptor.open(path, O_RDONLY)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+    defer { buffer.deallocate() }
+    var offset = range?.lowerBound ?? 0
+    while offset < range?.upperBound ?? .max, !isCancelled.isSet {
+      let wanted = Int(min(Int64(buffer.count), (range?.upperBound ?? .max) - offset))
+      let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]), at: offset)
+      guard count > 0, sink.take(UnsafeRawBufferPointer(rebasing: buffer[..<count])) else { return }
+      offset += Int64(count)
+    }
+    if isCancelled.isSet { throw SystemError("read", ECANCELED) }
+  }
+
+  public func list(_ directory: String, page: String?) async throws(Failure) -> Listing? {
+    let names: [String]
+    do throws(SystemError) { names = try namesInDirectory(directory) } catch {
+      if error.code == ENOENT { return nil }
+      throw LocalFile.unreadable(directory, error)
+    }
+    let start = directory.hasSuffix("/") ? directory : directory + "/"
+    return Listing(names.sorted().compactMap { name in fileStatus(start + name).map { Stored(start + name, $0) } })
+  }
+
+  private static func unreadable(_ path: String, _ error: SystemError) -> Failure {
+    guard error.code != ECANCELED else { return .interrupted }
+    return Failure(error.code == EACCES ? .auth : .server, "cannot read \(path): \(error.words)")
+  }
+}
+
+extension Stored {
+  /// A file that is replaced is another one, and one that is written to has another time.
+  fileprivate init(_ path: String, _ status: stat) {
+    self.init(path, isDirectory: status.isDirectory, size: status.isDirectory ? nil : Int64(status.st_size))
+    modified = status.modifiedMilliseconds
+    version = "\(status.st_dev):\(status.st_ino):\(status.st_size):\(status.modifiedMilliseconds)"
   }
 }

@@ -23,29 +23,10 @@ struct LocalTarget: Sendable {
     existing = place.status.map { FileAccess(at: place.path, $0) }
   }
 
-  func checkExisting(_ rule: Existing) throws(Failure) {
-    guard rule == .refuse, existing != nil else { return }
-    throw alreadyThere
-  }
-
   static func isDirectory(_ path: String) -> Bool { fileStatus(path)?.isDirectory == true }
 
-  private var alreadyThere: Failure {
-    Failure(.exists, "\(path) exists already", hint: "leave out --no-clobber to replace it")
-  }
-
-  /// Puts the payload in place whole: a spool on the same file system by moving it, anything else by a copy beside the target. Blocks.
-  func write(_ upload: Upload, pace: Pace?, _ isCancelled: CancelFlag) throws(Failure) {
-    let payload = upload.payload
-    if let spool = payload.spool, payload.mayBeMoved, pace == nil, try move(spool, payload, upload.attributes) {
-      upload.meter.setSent(payload.length)
-    } else {
-      try copy(upload, pace: pace, isCancelled)
-    }
-  }
-
-  /// Returns false if the spool can't be moved there, and a copy is needed.
-  private func move(_ spool: Spool, _ payload: Payload, _ attributes: Attributes) throws(Failure) -> Bool {
+  /// Lets a spool become the file. Blocks. Returns false if it can't, and a copy is needed.
+  func move(_ spool: Spool, _ payload: Payload, _ attributes: Attributes, _ condition: Condition) throws(Failure) -> Bool {
     do throws(SystemError) { try payload.synchronize() } catch {
       // The system forgets what it could not write once it has said so: what a copy would read may not be what was written.
       if [EIO, ENOSPC, EDQUOT].contains(error.code) { throw payload.unsynchronized(error) }
@@ -56,9 +37,9 @@ struct LocalTarget: Sendable {
       var access = existing
       if access == nil { access = try newFileAccess() }
       guard let access else { return false }
-      try spool.move(to: path, access: access, replacing: attributes.existing == .overwrite)
+      try spool.move(to: path, access: access, replacing: condition == .any)
     } catch {
-      if attributes.existing == .refuse, let failure = refusal(error) { throw failure }
+      if condition == .absent, let failure = refusal(error) { throw failure }
       // What hinders a move need not hinder a copy, which says more exactly what is wrong if it does.
       return false
     }
@@ -77,55 +58,39 @@ struct LocalTarget: Sendable {
 
   /// What a new file gets here, which the system tells only of a file.
   private func newFileAccess() throws(SystemError) -> FileAccess {
-    let name = "\(directory)/\(LocalTarget.temporaryName())"
+    let name = TemporaryName.beside(path)
     defer { unlink(name) }
     return try FileAccess(of: Descriptor.open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o666))
   }
 
-  private static let temporaryPrefix = ".sluice-"
-
-  private static func temporaryName() -> String { "\(temporaryPrefix)\(UInt64.random(in: .min ... .max))" }
-
-  private func copy(_ upload: Upload, pace: Pace?, _ isCancelled: CancelFlag) throws(Failure) {
-    let name = LocalTarget.temporaryName()
-    let temporary = "\(directory)/\(name)"
-    // Noted before it is there, so that whoever finds the note after this process was killed can take it away. The name alone: the path may
-    // be one that depends on the working folder.
-    upload.checkpoint.set(name)
-    do throws(Failure) {
-      let file: Descriptor
-      do throws(SystemError) {
-        // Nobody may read beforehand what he may not read in the end.
-        let mode: mode_t = existing == nil ? 0o666 : 0o600
-        file = try Descriptor.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode)
-      } catch {
-        throw directoryFailure(error)
-      }
-      try copy(upload.payload, to: file, pace, upload.meter, isCancelled)
-      do throws(SystemError) {
-        try finish(file, upload.attributes)
-        try place(temporary, upload.attributes.existing)
-      } catch {
-        if upload.attributes.existing == .refuse, let failure = refusal(error) { throw failure }
-        throw failure(error)
-      }
+  /// Writes the payload to a file of its own beside the target, and brings it to the disk. Blocks.
+  func copy(_ upload: Upload, to temporary: String, pace: Pace?, _ isCancelled: CancelFlag) throws(Failure) {
+    let file: Descriptor
+    do throws(SystemError) {
+      // Nobody may read beforehand what he may not read in the end.
+      let mode: mode_t = existing == nil ? 0o666 : 0o600
+      file = try Descriptor.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode)
     } catch {
-      unlink(temporary)
-      upload.checkpoint.set(nil)
-      throw error
+      throw directoryFailure(error)
     }
-    upload.checkpoint.set(nil)
+    try copy(upload.payload, to: file, pace, upload.meter, isCancelled)
+    do throws(SystemError) { try finish(file, upload.attributes) } catch { throw failure(error) }
   }
 
-  /// Takes away the file under a temporary name that a run noted in its checkpoint and left.
+  /// Gives the name to the file that is at `temporary`. Blocks.
   ///
-  /// - Throws: `rejected`.
-  func remove(temporary name: String) throws(Failure) {
-    // Nothing else is touched, whatever the note says.
-    let number = name.dropFirst(LocalTarget.temporaryPrefix.count)
-    guard name.hasPrefix(LocalTarget.temporaryPrefix), !number.isEmpty, number.allSatisfy({ $0.isASCII && $0.isNumber }) else { return }
-    guard unlink("\(directory)/\(name)") == 0 || errno == ENOENT else {
-      throw Failure(.rejected, "cannot remove \(directory)/\(name): \(SystemError("unlink", errno).words)")
+  /// - Throws: `exists` if another has it, which is not to be replaced; `rejected`.
+  func take(_ temporary: String, _ condition: Condition) throws(Failure) {
+    do throws(SystemError) {
+      if condition == .absent {
+        try renameWithoutReplacing(temporary, to: path)
+      } else {
+        guard rename(temporary, path) == 0 else { throw SystemError("rename", errno) }
+      }
+      try synchronizeDirectory()
+    } catch {
+      if condition == .absent, let failure = refusal(error) { throw failure }
+      throw failure(error)
     }
   }
 
@@ -162,15 +127,6 @@ struct LocalTarget: Sendable {
     try file.close()
   }
 
-  private func place(_ temporary: String, _ rule: Existing) throws(SystemError) {
-    if rule == .refuse {
-      try renameWithoutReplacing(temporary, to: path)
-    } else {
-      guard rename(temporary, path) == 0 else { throw SystemError("rename", errno) }
-    }
-    try synchronizeDirectory()
-  }
-
   /// The failure of not being able to make a file in the directory.
   func directoryFailure(_ error: SystemError) -> Failure {
     let isForbidden = error.code == EACCES || error.code == EPERM
@@ -182,7 +138,7 @@ struct LocalTarget: Sendable {
   /// The failure of a name that may not be taken from another file; nil for any other error.
   private func refusal(_ error: SystemError) -> Failure? {
     switch error.code {
-    case EEXIST: alreadyThere
+    case EEXIST: .alreadyThere(path)
     case EOPNOTSUPP:
       Failure(
         .rejected, "the file system of \(directory) cannot promise that nothing is replaced",

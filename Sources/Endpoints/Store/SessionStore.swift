@@ -11,15 +11,16 @@ public protocol SessionStore: Store {
 
   /// Begins a session.
   ///
-  /// - Returns: nil if the server has none for this after all, so that the object must go in one piece.
-  func open(_ plan: SessionPlan, _ upload: Upload, at path: String, _ condition: Condition) async throws(Failure) -> Session?
+  /// - Returns: `open` or `completed`, as a server may know the object already; nil if it has no sessions for this after all, so that the object
+  ///   must go in one piece.
+  func open(_ plan: SessionPlan, _ upload: Upload, at path: String, _ condition: Condition) async throws(Failure) -> SessionState?
 
   /// Asks which pieces the server has.
   func state(of session: Session, _ upload: Upload, at path: String) async throws(Failure) -> SessionState
 
   /// Sends one piece.
   ///
-  /// - Returns: what the server said of it; `Piece.completed` if the object is there with it.
+  /// - Throws: any failure; `isSessionLost` is set if another attempt must begin a new session.
   func send(_ piece: Piece, of session: Session, _ upload: Upload, at path: String) async throws(Failure) -> SentPiece
 
   /// Puts the pieces together.
@@ -50,14 +51,6 @@ public struct SessionPlan: Sendable, Equatable {
     self.hashes = hashes
   }
 
-  /// - Parameter length: of the object, in bytes.
-  public func count(for length: Int64) -> Int { length == 0 ? 1 : Int((length - 1) / pieceSize + 1) }
-
-  /// - Parameter index: from 0 on.
-  public func range(of index: Int, in length: Int64) -> Range<Int64> {
-    let start = Int64(index) * pieceSize
-    return start..<min(length, start + pieceSize)
-  }
 }
 
 /// A session that has begun, as it is remembered from one attempt and run to the next.
@@ -74,13 +67,24 @@ public struct Session: Sendable, Equatable, Codable {
     self.pieceSize = pieceSize
     self.mark = mark
   }
+
+  /// - Parameter length: of the object, in bytes.
+  public func count(for length: Int64) -> Int { length == 0 ? 1 : Int((length - 1) / pieceSize + 1) }
+
+  /// - Parameters:
+  ///   - index: from 0 on, below `count`.
+  ///   - length: of the object, in bytes.
+  public func range(of index: Int, in length: Int64) -> Range<Int64> {
+    let start = Int64(index) * pieceSize
+    return start..<min(length, start.addingSaturated(pieceSize))
+  }
 }
 
 public enum SessionState: Sendable {
   /// The server does not know it any more.
   case gone
   /// It lives, and has these pieces by their index.
-  case open([Int: SentPiece])
+  case open(Session, [Int: SentPiece])
   /// It has ended well: the object is there.
   case completed(Receipt)
 }
@@ -106,6 +110,10 @@ public struct SentPiece: Sendable, Equatable {
   public var tag = ""
   /// Those that are known of its bytes.
   public var hashes: [HashAlgorithm: Checksum] = [:]
+  /// Whether this run has sent these bytes itself, so that they need not be compared.
+  public var isProven = false
+  /// Whether the server said that it has the piece before it can have had all of it.
+  public var isEarly = false
   /// Of the answer that said that the object is there with this piece.
   public var completed: Receipt?
 

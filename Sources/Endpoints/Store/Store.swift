@@ -21,6 +21,11 @@ public protocol Store: Sendable {
   /// - Throws: as `objectPath`.
   func directoryPath(_ text: String) throws(Failure) -> String
 
+  /// Reads the values of the options of `-o` that it knows.
+  ///
+  /// - Throws: `usage` for one that means nothing.
+  func checkOptions(_ options: [String: String]) throws(Failure)
+
   /// What tells the object at `path` from others of the server, whatever way leads to it; nil if the sub-path of the server and the path do.
   /// Asks nobody.
   func identity(of path: String) -> String?
@@ -107,9 +112,6 @@ public protocol RemovingStore: Store {
 
 /// A store that can give an object another name, so that it can be put under one that nobody looks at first.
 public protocol RenamingStore: RemovingStore {
-  /// A name beside `path` for an object that is not whole yet.
-  func temporaryName(beside path: String) -> String
-
   /// Gives an object another name, in the same directory.
   ///
   /// - Parameter condition: `absent` if nothing is to be replaced.
@@ -138,7 +140,7 @@ public protocol AdoptingStore: Store {
   /// - Throws: `spool` if it can't be made.
   func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory?
 
-  /// Lets the spool of an upload become the object at `path`.
+  /// Lets the spool of an upload, whose payload may be moved, become the object at `path`.
   ///
   /// - Returns: false if it can't, and a copy is needed. Then nothing has happened.
   func adopt(_ upload: Upload, at path: String, _ condition: Condition) async throws(Failure) -> Bool
@@ -152,8 +154,12 @@ public struct Traits: Sendable {
   public var renames = Renames.never
   /// Whether a put where nothing was is to be told to replace nothing either: where it could do away with what has come there meanwhile.
   public var guardsNewNames = false
+  /// Whether a put straight to a name may do harm where nobody has looked, as to a directory that would go.
+  public var looksFirst = false
   /// The hashes besides SHA-256 that a put will want, so that they can be computed while the object is made.
   public var wantedHashes: Set<HashAlgorithm> = []
+  /// Whether `--verify` is to read the object where the server tells no checksum of it.
+  public var readsToVerify = false
   /// Endings of names to which a server may move an older object while it replaces it, and leave it there if it dies.
   public var asideEndings: [String] = []
 
@@ -236,6 +242,7 @@ extension Store {
   public func identity(of path: String) -> String? { nil }
   public func place(of path: String) throws(Failure) -> String { path }
   public func directoryPath(_ text: String) throws(Failure) -> String { try objectPath(text) }
+  public func checkOptions(_ options: [String: String]) throws(Failure) {}
   public func probeNew(_ path: String) async throws(Failure) {}
   public func explanation(of stored: Stored, insteadOf payload: Payload) -> Failure? { nil }
   public func openFiles(_ attributes: Attributes) -> Int { 8 }

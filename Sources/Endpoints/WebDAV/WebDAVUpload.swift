@@ -80,7 +80,7 @@ struct WebDAVUpload: Sendable {
 
   /// Returns nil if the server cannot move; then nothing of it is left.
   private func putAside() async throws(Failure) -> Receipt? {
-    let temporary = temporaryName(beside: upload.path)
+    let temporary = TemporaryName.beside(upload.path)
     remember(temporary, .sending)
     do throws(Failure) {
       try await send(to: temporary)

@@ -62,7 +62,7 @@ struct Opening {
 
   private func place(of destination: Destination, _ text: String, _ config: ConfigFile?) throws(Failure) -> (Place, path: String) {
     switch destination {
-    case .file(let path): return (Place(type: LocalFile.self, remote: Remote()), path)
+    case .file(let path): return (Place(type: Published<LocalFile>.self, remote: Remote()), path)
     case .url(let type, let remote, let path): return (Place(type: type, remote: remote), path)
     case .named(let name, let path):
       let reader = RemoteReader(name: name, keys: config?.keys(of: name) ?? [:], flags: options.optionValues)

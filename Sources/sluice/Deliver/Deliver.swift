@@ -73,7 +73,7 @@ struct Deliver: Sendable {
     do throws(Failure) {
       switch try await holding.order.turn(index, target, attributes.existing) {
       case .go:
-        if mayMove, target.endpoint is LocalFile { holding.order.mayMove(index) }
+        if mayMove, target.endpoint is Published<LocalFile> { holding.order.mayMove(index) }
         await send(to: target, meter, holding.checkpoint(for: index), &outcome)
         let order = holding.order
         // It may have to bring the jobs of older runs to the disk.

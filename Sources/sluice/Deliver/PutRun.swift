@@ -274,7 +274,7 @@ private struct PreflightFindings: Sendable {
 extension Target {
   /// The text that still means the same in another working directory.
   fileprivate var absoluteText: String {
-    guard endpoint is LocalFile, !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return text }
+    guard endpoint is Published<LocalFile>, !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return text }
     defer { free(folder) }
     return "\(String(cString: folder))/\(path)"
   }

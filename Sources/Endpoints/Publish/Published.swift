@@ -1,0 +1,39 @@
+public import BytePath
+
+/// An endpoint made of a store and the promises over it.
+public struct Published<S: BuiltInStore>: BuiltInEndpoint {
+  public static var kind: EndpointKind { S.kind }
+
+  private let store: S
+  private let publisher: Publisher
+
+  public init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
+    store = try S(remote, context)
+    publisher = Publisher(store, context)
+  }
+
+  public var exclusionKey: String? { store.serialKey }
+  public func objectPath(_ text: String) throws(Failure) -> String { try store.objectPath(text) }
+  public func directoryPath(_ text: String) throws(Failure) -> String {
+    guard store is any DirectoryStore else { throw Failure(.usage, "\(Self.kind.name) has no directories") }
+    return try store.directoryPath(text)
+  }
+  public func identity(of path: String) -> String? { store.identity(of: path) }
+  public func checkOptions(_ options: [String: String]) throws(Failure) { try store.checkOptions(options) }
+  public func check(_ path: String, _ attributes: Attributes) async throws(Failure) { try await publisher.check(path, attributes) }
+  public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? {
+    try (store as? any AdoptingStore)?.spoolDirectory(for: path)
+  }
+  public func wantedHashes(for path: String) async -> Set<HashAlgorithm> { await publisher.wantedHashes(for: path, Attributes()) }
+  public func put(_ upload: Upload) async throws(Failure) -> Receipt { try await publisher.put(upload) }
+  public func abandon(_ upload: Upload) async throws(Failure) { try await publisher.abandon(upload) }
+  public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {
+    guard let directories = store as? any DirectoryStore else { throw Failure(.usage, "\(Self.kind.name) has no directories") }
+    return try await directories.makeDirectory(path, modified: modified)
+  }
+  public func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification {
+    try await publisher.verify(path, against: payload)
+  }
+  public func openFiles(_ attributes: Attributes) -> Int { store.openFiles(attributes) }
+  public func close() async { await store.close() }
+}

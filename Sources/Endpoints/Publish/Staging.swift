@@ -1,0 +1,124 @@
+import BytePath
+
+/// A put that nobody sees before it is whole: to a temporary name beside the object's own, looked at, then renamed. What was there before stays
+/// until then, whatever happens to the connection.
+///
+/// The note has the temporary name, so that a later attempt, also one of another run, removes what is left of this one, or does the rename alone
+/// if that was all that was missing. It also has what the rename was to replace, as an object that is gone from its temporary name may have been
+/// renamed or removed.
+struct Staging: Sendable {
+  let attempt: PutAttempt
+  let store: any RenamingStore
+  let traits: Traits
+
+  private var publisher: Publisher { attempt.publisher }
+  private var upload: Upload { attempt.upload }
+  private var place: String { attempt.place }
+  private var keeper: NoteKeeper { attempt.keeper }
+
+  /// - Parameters:
+  ///   - before: what is at the object's name.
+  ///   - condition: for the rename.
+  /// - Returns: nil if the server cannot rename; then nothing of it is left.
+  func receipt(_ before: Finding, _ condition: Condition) async throws(Failure) -> Receipt? {
+    // The session of an attempt before this one may have made the file already.
+    let known = keeper.note.flatMap { $0.session == nil ? nil : $0.temporary }
+    let temporary = known.map(keeper.path) ?? TemporaryName.beside(place)
+    if known == nil { keeper.set(Note(.sending, temporary: name(of: temporary))) }
+    do throws(Failure) {
+      let receipt = try await attempt.transfer(to: temporary, known == nil && traits.guardsNewNames ? .absent : .any)
+      _ = try await publisher.compare(temporary, upload.path, with: upload.payload)
+      guard let renamed = try await publish(temporary) else { return nil }
+      var named = receipt
+      named.flaw = renamed.flaw ?? receipt.flaw
+      return named
+    } catch {
+      throw await Remains(attempt: attempt, traits: traits).cleared(temporary, store, error)
+    }
+  }
+
+  /// What an attempt before this one left under a temporary name: whole, it gets its own; otherwise it is removed.
+  func receiptOfEarlierAttempt(_ note: Note, _ temporary: String) async throws(Failure) -> Receipt? {
+    if let aside = note.aside.map(keeper.path), try await swap(temporary, aside).settleEarlier() { return Receipt() }
+    guard let note = keeper.note else { return nil }
+    if note.stage == .renaming {
+      let found = try await store.stat(temporary, fresh: true)
+      if let stored = found.stored, stored.isDirectory != true, stored.size == upload.payload.length {
+        do throws(Failure) { if let receipt = try await publish(temporary) { return receipt } } catch {
+          throw await Remains(attempt: attempt, traits: traits).cleared(temporary, store, error)
+        }
+        return nil
+      }
+      if found.isNothing, try await isAtItsName(note.before) {
+        keeper.clear()
+        return Receipt()
+      }
+    }
+    guard note.session == nil else { return nil }
+    try await store.remove(temporary)
+    keeper.clear()
+    return nil
+  }
+
+  /// Gives the object its name. Returns nil if the server cannot.
+  private func publish(_ temporary: String) async throws(Failure) -> Receipt? {
+    // A directory that was made meanwhile would go with all that is in it where a rename replaces it (RFC 4918, 9.9.3).
+    let before = try await attempt.look()
+    if before.stored != nil, traits.renames == .ontoNothing {
+      try await swap(temporary, TemporaryName.beside(place)).run()
+      return Receipt()
+    }
+    keeper.set(Note(.renaming, temporary: name(of: temporary), before: Note.Before(before)))
+    let refuses = upload.attributes.existing == .refuse
+    let renamed: Renamed
+    do throws(Failure) {
+      renamed = try await store.rename(temporary, to: place, refuses || before.isNothing && traits.guardsNewNames ? .absent : .any)
+    } catch {
+      // The answer alone may have been lost.
+      guard error.isOutcomeUnknown || error.isRetryable, (try? await hasName(temporary, Note.Before(before))) == true else { throw error }
+      keeper.clear()
+      return Receipt()
+    }
+    switch renamed {
+    case .done(let receipt):
+      keeper.clear()
+      return receipt
+    case .impossible(let failure):
+      publisher.context.warn(
+        "\(failure.message), so \(upload.path) is sent once more, straight to its name; see -o direct")
+      if await cleaningUp({ [store] () throws(Failure) in try await store.remove(temporary) }) == nil {
+        keeper.clear()
+      } else {
+        publisher.context.warn("\(temporary) is left on the server")
+      }
+      upload.meter.setSent(0)
+      return nil
+    }
+  }
+
+  /// Whether the object has gone from its temporary name to its own.
+  private func hasName(_ temporary: String, _ before: Note.Before?) async throws(Failure) -> Bool {
+    guard try await store.stat(temporary, fresh: true).isNothing else { return false }
+    return try await isAtItsName(before)
+  }
+
+  /// Whether what is at the object's name is the object and not what was there before. Nothing but the rename takes it away from its temporary
+  /// name, unless somebody else did.
+  private func isAtItsName(_ before: Note.Before?) async throws(Failure) -> Bool {
+    guard let found = try await store.stat(place, fresh: true).stored, found.size == upload.payload.length else { return false }
+    guard let before else { return try await store.isSame(found, as: upload.payload) == true }
+    if before.isNothing { return true }
+    if let old = before.version, let new = found.version { return old != new }
+    if let size = before.size, size != upload.payload.length { return true }
+    // An older object of the same size is no proof.
+    return try await store.isSame(found, as: upload.payload) == true
+  }
+
+  private func swap(_ temporary: String, _ aside: String) -> Swap {
+    Swap(
+      store: store, keeper: keeper, length: upload.payload.length, temporary: temporary, aside: aside, place: place,
+      warn: publisher.context.warn)
+  }
+
+  private func name(of path: String) -> String { String(path.dropFirst(TemporaryName.folder(of: path).count)) }
+}
