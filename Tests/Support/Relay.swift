@@ -12,17 +12,63 @@ extension Sandbox {
     let counts = Counts()
     return try scripted { exchange in
       let request = exchange.request
-      let body = exchange.readBody()
-      var head = "\(request.method) \(request.target) HTTP/1.1\r\nConnection: close\r\n"
-      for (name, value) in request.headers where name.lowercased() != "connection" { head += "\(name): \(value)\r\n" }
-      var answer = connection(to: port, sending: Array("\(head)\r\n".utf8) + body)
-      // So that the client uses no connection that ends.
-      if let line = answer.firstIndex(of: 0x0a) { answer.insert(contentsOf: Array("Connection: close\r\n".utf8), at: line + 1) }
-      let changed = change(counts.next(request.method), request, answer)
+      let changed = change(counts.next(request.method), request, exchange.answer(of: port))
       if changed.isEmpty { return exchange.reset() }
       exchange.send(bytes: changed)
       exchange.close()
     }
+  }
+
+  /// A server that hands each request on to another one on loopback and counts them; see `RoundTrips`.
+  public func roundTrips(to port: Int) throws -> RoundTrips {
+    let tally = RoundTrips.Tally()
+    return RoundTrips(
+      server: try scripted { exchange in
+        let round = tally.begin()
+        let answer = exchange.answer(of: port)
+        Thread.sleep(forTimeInterval: 0.05)
+        tally.end(round)
+        exchange.send(bytes: answer)
+        exchange.close()
+      }, tally: tally)
+  }
+}
+
+/// What a client asked a server, and how often it waited for an answer before it asked again. Each answer comes 50 ms late, so that what is asked
+/// side by side is seen to be: a request that comes before the answer to another one does not wait for that.
+public struct RoundTrips: Sendable {
+  fileprivate final class Tally: Sendable {
+    /// The highest number of a round that has had an answer.
+    private let answered = Mutex(0)
+
+    var rounds: Int { answered.withLock { $0 } }
+
+    /// - Returns: the number of the round that a request belongs to that comes now.
+    func begin() -> Int { answered.withLock { $0 + 1 } }
+
+    func end(_ round: Int) { answered.withLock { $0 = max($0, round) } }
+  }
+
+  fileprivate let server: ScriptedServer
+  fileprivate let tally: Tally
+
+  public var authority: String { server.authority }
+  /// Method and target of each request, in their order.
+  public var requests: [String] { server.requests.map { "\($0.method) \($0.target)" } }
+  /// How many times in a row an answer was waited for.
+  public var rounds: Int { tally.rounds }
+}
+
+extension Exchange {
+  /// What another server on loopback answers to this request, head and body. Blocks.
+  fileprivate func answer(of port: Int) -> [UInt8] {
+    let body = readBody()
+    var head = "\(request.method) \(request.target) HTTP/1.1\r\nConnection: close\r\n"
+    for (name, value) in request.headers where name.lowercased() != "connection" { head += "\(name): \(value)\r\n" }
+    var answer = connection(to: port, sending: Array("\(head)\r\n".utf8) + body)
+    // So that the client uses no connection that ends.
+    if let line = answer.firstIndex(of: 0x0a) { answer.insert(contentsOf: Array("Connection: close\r\n".utf8), at: line + 1) }
+    return answer
   }
 }
 
