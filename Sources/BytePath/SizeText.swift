@@ -9,4 +9,13 @@ public enum SizeText {
     let bytes = value * Double(1 << (10 * power))
     return bytes < 9e18 ? Int64(bytes) : nil
   }
+
+  /// A round size of half as many bytes or less: `2M` for 5,000,000. Nil below two bytes.
+  public static func round(below bytes: Int64) -> String? {
+    var unit = bytes / 2
+    var power = 0
+    while unit >= 1024, power < 4 { (unit, power) = (unit / 1024, power + 1) }
+    guard let digits = [500, 200, 100, 50, 20, 10, 5, 2, 1].first(where: { $0 <= unit }) else { return nil }
+    return "\(digits)\(["", "k", "M", "G", "T"][power])"
+  }
 }

@@ -4,6 +4,6 @@ public let builtInEndpoints: [any BuiltInEndpoint.Type] = [
   SiYuan.self,
   S3.self,
   Published<PlainHTTP>.self,
-  WebDAV.self,
+  Published<WebDAV>.self,
   Published<LocalFile>.self,
 ]

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// Names for objects that are not whole yet.
 enum TemporaryName {
   /// Is in every such name, and so tells what this program may remove.
@@ -5,13 +7,15 @@ enum TemporaryName {
 
   /// A name beside `path`: `.NAME.sluice-`, of a NAME with a dot at its start without another, and eight random characters, at most 255 bytes,
   /// which is what most file systems allow. The dot hides it from listings and from the patterns of shells.
-  static func beside(_ path: String) -> String {
+  ///
+  /// - Parameter isHidden: false for a name without the dot.
+  static func beside(_ path: String, isHidden: Bool = true) -> String {
     let digits = Array("0123456789abcdefghjkmnpqrstvwxyz")
     let ending = mark + String((0..<8).map { _ in digits[Int.random(in: 0..<32)] })
     let folder = folder(of: path)
     let last = path.dropFirst(folder.count)
     // Two dots at its start would be taken for a relative path by some servers.
-    var name = last.hasPrefix(".") ? "" : "."
+    var name = last.hasPrefix(".") || !isHidden ? "" : "."
     for character in last {
       guard name.utf8.count + String(character).utf8.count + ending.utf8.count <= 255 else { break }
       name.append(character)
@@ -22,5 +26,22 @@ enum TemporaryName {
   /// What stands before the last part of a path, with its slash; empty if there is nothing.
   static func folder(of path: String) -> String {
     path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+  }
+}
+
+/// How temporary names begin at one server: with a dot, until it refuses that, as many sites do whose files are the server's own business.
+final class TemporaryNames: Sendable {
+  private let areHidden = Mutex(true)
+
+  func beside(_ path: String) -> String { TemporaryName.beside(path, isHidden: areHidden.withLock { $0 }) }
+
+  /// Notes that a name was refused which may be so for its dot.
+  ///
+  /// - Returns: whether there is another one to be tried; if not, it was not for the dot.
+  func refused(_ temporary: String, beside path: String) -> Bool {
+    let dot = TemporaryName.folder(of: path) + "."
+    let wasDotted = temporary.hasPrefix(dot) && !path.hasPrefix(dot)
+    areHidden.withLock { $0 = !wasDotted }
+    return wasDotted
   }
 }

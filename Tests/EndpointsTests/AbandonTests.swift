@@ -41,13 +41,25 @@ private let alistCases = [
   AbandonCase(checkpoint: "nonsense", before: ["/d/x": old], after: ["/d/x": old]),
 ]
 
+/// - Parameter more: further members of the note.
+private func note(_ stage: String, _ name: String?, _ more: String = "") -> String {
+  #"{"stage":"\#(stage)"\#(name.map { #","temporary":"\#($0)""# } ?? "")\#(more)}"#
+}
+
 private let webDAVCases = [
-  AbandonCase(checkpoint: "sending \(temporary)", before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
-  AbandonCase(checkpoint: "moving ? \(temporary)", before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
-  AbandonCase(checkpoint: "moving - \(temporary)", before: ["/d/x": new], after: ["/d/x": new]),
-  AbandonCase(checkpoint: "direct", before: ["/d/x": new], after: ["/d/x": new]),
-  AbandonCase(checkpoint: "sending /d/y", before: ["/d/y": old], after: ["/d/y": old]),
-  AbandonCase(checkpoint: "sending /e/.x.sluice-aaaaaaaa", before: ["/e/.x.sluice-aaaaaaaa": old], after: ["/e/.x.sluice-aaaaaaaa": old]),
+  AbandonCase(checkpoint: note("sending", ".x.sluice-aaaaaaaa"), before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
+  AbandonCase(checkpoint: note("renaming", ".x.sluice-aaaaaaaa"), before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
+  AbandonCase(
+    checkpoint: note("renaming", ".x.sluice-aaaaaaaa", #","before":{"isNothing":true}"#), before: ["/d/x": new], after: ["/d/x": new]),
+  AbandonCase(
+    checkpoint: note("sending", "x.sluice-aaaaaaaa"), before: ["/d/x": old, "/d/x.sluice-aaaaaaaa": new, temporary: old],
+    after: ["/d/x": old, temporary: old]),
+  AbandonCase(checkpoint: note("sending", nil), before: ["/d/x": new], after: ["/d/x": new]),
+  // What this upload can't have written is nobody's to touch.
+  AbandonCase(checkpoint: note("sending", "y"), before: ["/d/y": old], after: ["/d/y": old]),
+  AbandonCase(
+    checkpoint: note("sending", "../e/.x.sluice-aaaaaaaa"), before: ["/e/.x.sluice-aaaaaaaa": old], after: ["/e/.x.sluice-aaaaaaaa": old]),
+  AbandonCase(checkpoint: "nonsense", before: ["/d/x": old], after: ["/d/x": old]),
 ]
 
 /// What a run that died has left at AList or a WebDAV server: its checkpoint names all of it, and `abandon` puts it right.
@@ -66,8 +78,7 @@ struct AbandonTests {
   func webDAV(one: AbandonCase) async throws {
     try await withServer("--permission", "\(0b1111111111)") { box, server in
       // Of WebDAV's paths the first part is the server's own.
-      let shifted = AbandonCase(checkpoint: one.checkpoint.replacing(" /", with: " /dav/"), before: one.before, after: one.after)
-      try await check(shifted, server, path: "/dav/d/x") { try WebDAV($0, AbandonTests.context) }
+      try await check(one, server, path: "/dav/d/x") { try Published<WebDAV>($0, AbandonTests.context) }
     }
   }
 
@@ -103,7 +114,7 @@ struct AbandonTests {
   func notedFirstByWebDAV() async throws {
     try await withServer("--permission", "\(0b1111111111)") { box, server in
       try write(old, to: server.alistFile("/d/x"))
-      try await expectNoted(try WebDAV(AbandonTests.remote(server), AbandonTests.context), "/dav/d/x", Attributes(), box, server)
+      try await expectNoted(try Published<WebDAV>(AbandonTests.remote(server), AbandonTests.context), "/dav/d/x", Attributes(), box, server)
     }
   }
 
@@ -122,9 +133,8 @@ struct AbandonTests {
         surprises.withLock { $0.append(name) }
       }
       // The first time that a name is noted it is not there yet.
-      if let name = text?.split(separator: "/").last?.split(separator: "\t").first,
-        !seen.withLock({ $0.dropLast().joined().contains(name) }),
-        exists(server.alistFile("/d/\(name)")), name != "x"
+      if let name = text?.firstMatch(of: /[^"\/\t ]*\.sluice-[0-9a-z]{8}/)?.output,
+        !seen.withLock({ $0.dropLast().joined().contains(name) }), exists(server.alistFile("/d/\(name)"))
       {
         surprises.withLock { $0.append("\(name) was there") }
       }

@@ -117,10 +117,10 @@ import Testing
           "<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>\(text)</NextPartNumberMarker><Part><PartNumber>\(one)"
           + "</PartNumber><Size>\(text)</Size><ETag>e</ETag></Part></ListPartsResult>"
         _ = S3PartList(parsing: Array(list.utf8))
-        _ = WebDAVResource.reading(
+        _ = Multistatus(
           Array(
             ("<m:multistatus xmlns:m='DAV:'><m:response><m:propstat><m:status>HTTP/1.1 \(text) x</m:status><m:prop><m:getcontentlength>"
-              + "\(text)</m:getcontentlength></m:prop></m:propstat></m:response></m:multistatus>").utf8))
+              + "\(text)</m:getcontentlength></m:prop></m:propstat></m:response></m:multistatus>").utf8))?.finding("/x")
         let plugin = Array("{\"progress\":\(text)}\n".utf8)
         var output = PluginOutput()
         if let bytes = plugin.withUnsafeBytes({ output.add($0) }) { #expect(bytes >= 0) }

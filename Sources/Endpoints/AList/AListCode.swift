@@ -11,14 +11,6 @@ enum AListCode {
     message.contains("Loading storage") || message.contains("storage not init")
   }
 
-  /// Both servers answer so to whatever comes while they start, with HTTP 200 and by WebDAV too (server/middlewares/check.go).
-  static func startingFailure(_ answer: HTTPAnswer, _ server: String) -> Failure? {
-    guard answer.status == 200, answer.body.count < 1024, let json = answer.json, json["code"]?.integer == 500,
-      let message = json["message"]?.string, saysStarting(message)
-    else { return nil }
-    return answer.withEvidence(Failure(.server, "\(server) is starting: \(message) (500)", retryable: true))
-  }
-
   /// The reasons of code 401 that a fresh login cures (server/middlewares/auth.go).
   static func saysExpired(_ message: String) -> Bool {
     ["token is invalidated", "token is expired", "Password has been changed", "session inactive"].contains(where: message.contains)

@@ -15,6 +15,8 @@ struct HTTPAnswer: Sendable {
   var url: String
   /// Whether the request had an object with it, or gave one its name.
   var isOfUpload = false
+  /// Bytes of the request's body.
+  var requestLength: Int64 = 0
   /// What is wrong with how its head is written, although it could be read; nil if nothing is. See `AnswerHead`.
   var flaw: String?
 
@@ -64,7 +66,9 @@ struct HTTPAnswer: Sendable {
         .protocol, "\(server) does not know this call (HTTP \(status))", hint: "check the address, and the sub-path if there is one")
     case 408, 425, 429: failure = Failure(.server, "\(server) asks to try again later (HTTP \(status))")
     case 411: failure = Failure(.rejected, "\(server) wants a Content-Length, and a proxy on the way may have removed it (HTTP 411)")
-    case 413: failure = Failure(.rejected, "the object is too large for \(server) or a proxy before it (HTTP 413)")
+    case 413:
+      failure = Failure(.rejected, "the object is too large for \(server) or a proxy before it (HTTP 413)")
+      failure.hint = SizeText.round(below: requestLength).map { "--part-size \($0) sends it in parts, if its limit lets those through" }
     case 423: failure = Failure(.rejected, "somebody has locked the object on \(server) (HTTP 423)")
     case 507: failure = Failure(.rejected, "the storage of \(server) is full (HTTP 507)")
     case 400..<500: failure = Failure(.rejected, "\(server) refuses the request (HTTP \(status))")

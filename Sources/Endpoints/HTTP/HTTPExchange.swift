@@ -96,14 +96,15 @@ final class AnswerCollector: HTTPClientResponseDelegate {
     let isEnough = state.withLock { state in
       var answer = HTTPAnswer(
         status: Int(head.status.code), headers: [:], body: [], isAfterWholeBody: exchange.phase == .answering, url: request.url,
-        isOfUpload: request.isUpload)
+        isOfUpload: request.isUpload, requestLength: request.body.length)
       for (name, value) in head.headers.reversed() { answer.headers[name.lowercased()] = value }
       answer.flaw = answer.headers.removeValue(forKey: AnswerHead.flawField)
       let challenges = head.headers["www-authenticate"]
       if !challenges.isEmpty { answer.headers["www-authenticate"] = challenges.joined(separator: ", ") }
       state.lastMove = .now
       let isEmpty = request.method == .head || answer.expectedLength == 0
-      let isUnwanted = answer.status == 200 && !request.wantsContent
+      let isUnwanted =
+        request.isWanted.map { (200..<300).contains(answer.status) && !$0(answer) } ?? (answer.status == 200 && !request.wantsContent)
       state.answer = answer
       if isEmpty || isUnwanted { state.complete(in: exchange.phase) }
       return isUnwanted && !isEmpty
@@ -112,10 +113,12 @@ final class AnswerCollector: HTTPClientResponseDelegate {
   }
 
   func didReceiveBodyPart(task: HTTPClient.Task<Void>, _ part: ByteBuffer) -> EventLoopFuture<Void> {
-    if let receiver = request.receiver, answer?.status == 200 || answer?.status == 206 { return receive(part, receiver, task.eventLoop) }
+    if let receiver = request.receiver, let answer, request.isWanted?(answer) ?? (answer.status == 200) {
+      return receive(part, receiver, task.eventLoop)
+    }
     let isTooLong = state.withLock { state in
       state.lastMove = .now
-      let room = HTTPAnswer.bodyLimit - (state.answer?.body.count ?? 0)
+      let room = request.answerLimit - (state.answer?.body.count ?? 0)
       state.answer?.body.append(contentsOf: part.readableBytesView.prefix(room))
       if let answer = state.answer, let expected = answer.expectedLength, answer.body.count >= expected {
         state.complete(in: exchange.phase)
@@ -149,5 +152,5 @@ final class AnswerCollector: HTTPClientResponseDelegate {
   }
 }
 
-/// More came than `HTTPAnswer.bodyLimit`.
+/// More came than `HTTPRequest.answerLimit`.
 struct AnswerTooLong: Error {}

@@ -9,20 +9,39 @@ extension HTTPSession {
     return try await send(request)
   }
 
-  /// As `Store.read`.
+  /// The request that puts all of an object. Not every server knows the condition, nginx and Go's among those that do not.
+  func putRequest(_ upload: Upload, at path: String, _ condition: Condition) -> HTTPRequest {
+    var request = HTTPRequest(method: .put, url: url(path))
+    if let type = upload.attributes.contentType { request.headers.append(("Content-Type", type)) }
+    if condition == .absent { request.headers.append(("If-None-Match", "*")) }
+    request.body = HTTPBody(payload: upload.payload, meter: upload.meter)
+    request.isUpload = true
+    request.isAnsweredByStatus = true
+    return request
+  }
+
+  /// As `Store.read`. The sink gets nothing of another version or another part than was asked for. `If-Match` would not do: weak tags never match
+  /// (RFC 9110, 13.1.1), and not every server knows it.
   func read(
     _ path: String, _ range: Range<Int64>?, of version: String?, into sink: any ByteSink
   ) async throws(Failure) -> Finding {
     var request = HTTPRequest(method: .get, url: url(path))
     request.headers.append(("Accept-Encoding", "identity"))
     if let range { request.headers.append(("Range", "bytes=\(range.lowerBound)-\(range.upperBound - 1)")) }
-    if let version { request.headers.append(("If-Match", version)) }
     request.receiver = sink
+    let isPart = { @Sendable (answer: HTTPAnswer) in
+      guard let range else { return answer.status == 200 }
+      return answer.status == 206 && answer.headers["content-range"]?.hasPrefix("bytes \(range.lowerBound)-") == true
+    }
+    let isVersion = { @Sendable (answer: HTTPAnswer) in version == nil || Stored(path, answer).version == version }
+    request.isWanted = { isPart($0) && isVersion($0) }
     let answer = try await send(request)
     switch answer.status {
-    case 206 where range != nil, 200 where range == nil: return .stored(Stored(path, answer))
     case 404, 410: return .nothing
-    // The whole object was sent where a part was wanted: what the sink has is not what was asked for.
+    case 200..<300 where !isVersion(answer):
+      return .untold(answer.withEvidence(Failure(.rejected, "\(path) is not on \(base.origin) any more as it was")))
+    case 200..<300 where isPart(answer): return .stored(Stored(path, answer))
+    case 200..<300 where range != nil: return .untold(answer.withEvidence(Failure(.protocol, "\(base.origin) sends no parts of an object")))
     default: return .untold(answer.statusFailure(base.origin) ?? noAnswer(answer, to: "GET", path))
     }
   }
@@ -33,11 +52,21 @@ extension HTTPSession {
 }
 
 extension Stored {
-  /// As the head of an answer tells. An entity tag is a version, and a date is one where there is no tag.
+  /// As the head of an answer to `HEAD` or `GET` tells.
   init(_ path: String, _ answer: HTTPAnswer) {
     self.init(path, isDirectory: false)
-    if answer.status == 200 { size = answer.headers["content-length"].flatMap { Int64($0) } }
+    size =
+      answer.status == 206
+      ? answer.headers["content-range"]?.split(separator: "/").last.flatMap { Int64($0) }
+      : answer.headers["content-length"].flatMap { Int64($0) }
     modified = answer.headers["last-modified"].flatMap { HTTPDate.seconds($0) }.map { $0.multipliedSaturated(by: 1000) }
-    version = answer.headers["etag"]
+    version = Stored.version(tag: answer.headers["etag"], modified: answer.headers["last-modified"])
+  }
+
+  /// The entity tag, or the date where there is none. A tag may be weak at first, and strong a second later, as Apache's are: that makes no
+  /// difference.
+  static func version(tag: String?, modified: String?) -> String? {
+    guard let tag else { return modified }
+    return tag.hasPrefix("W/") ? String(tag.dropFirst(2)) : tag
   }
 }

@@ -20,8 +20,13 @@ struct HTTPRequest: Sendable {
   var body = HTTPBody()
   /// Whether the body of an answer with status 200 is wanted; false hangs up after its head. All other bodies are read.
   var wantsContent = true
-  /// Is given the body of an answer with status 200 or 206, however long that is, instead of keeping it.
+  /// Is given the body of an answer with status 200, however long that is, instead of keeping it.
   var receiver: (any ByteSink)?
+  /// Which answers have what the receiver is to be given, if that is not every one with status 200; after the head of another success the request
+  /// ends.
+  var isWanted: (@Sendable (HTTPAnswer) -> Bool)?
+  /// Bytes of the longest body that is kept.
+  var answerLimit = HTTPAnswer.bodyLimit
   /// Whether the server may take its time, because it stores the object before it answers.
   var isUpload = false
   /// Whether a status of 2xx to it says all, so that the body of the answer may be cut.

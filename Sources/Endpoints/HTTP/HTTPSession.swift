@@ -41,7 +41,7 @@ final class HTTPSession: Sendable {
   /// - Throws: what stands in the way of an answer; one that refuses is an answer.
   func send(_ request: HTTPRequest) async throws(Failure) -> HTTPAnswer {
     let answer = try await answer(to: request)
-    if let failure = AListCode.startingFailure(answer, base.origin) { throw failure }
+    if let failure = OddServer.isStarting(answer, base.origin) { throw failure }
     return answer
   }
 

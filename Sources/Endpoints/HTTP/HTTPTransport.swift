@@ -260,7 +260,7 @@ final class HTTPTransport: Sendable {
     if isEnd, request.isAnsweredByStatus, (200..<300).contains(answer.status), answer.isAfterWholeBody { return .success(answer) }
     switch error {
     case is AnswerTooLong:
-      return .failure(answer.withEvidence(Failure(.protocol, "\(origin) sends an answer of more than \(HTTPAnswer.bodyLimit) bytes")))
+      return .failure(answer.withEvidence(Failure(.protocol, "\(origin) sends an answer of more than \(request.answerLimit) bytes")))
     case let failure as Failure: return .failure(failure)
     case is CancellationError: return .failure(.interrupted)
     case nil where answer.expectedLength == nil: return .success(answer)

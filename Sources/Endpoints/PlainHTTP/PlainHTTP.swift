@@ -39,14 +39,7 @@ public struct PlainHTTP: BuiltInStore, RemovingStore {
   }
 
   public func put(_ upload: Upload, at path: String, _ condition: Condition) async throws(Failure) -> Receipt {
-    var request = HTTPRequest(method: .put, url: http.url(path))
-    if let type = upload.attributes.contentType { request.headers.append(("Content-Type", type)) }
-    // Some servers do not know the header, nginx among them, and would overwrite; the publisher has looked.
-    if condition == .absent { request.headers.append(("If-None-Match", "*")) }
-    request.body = HTTPBody(payload: upload.payload, meter: upload.meter)
-    request.isUpload = true
-    request.isAnsweredByStatus = true
-    let answer = try await http.send(request)
+    let answer = try await http.send(http.putRequest(upload, at: path, condition))
     switch answer.status {
     case 200..<300: return Receipt(answer)
     case 412 where condition == .absent: throw answer.withEvidence(.alreadyThere(path))

@@ -8,6 +8,7 @@ public struct Publisher: Sendable {
   public let store: any Store
   let context: EndpointContext
   let looks = Looks()
+  let names = TemporaryNames()
 
   public init(_ store: any Store, _ context: EndpointContext) {
     self.store = store
@@ -23,10 +24,11 @@ public struct Publisher: Sendable {
     async let looking = answer { () throws(Failure) in try await store.stat(place, fresh: false) }
     // What it asks is remembered for the upload; what it can't be told now is asked then.
     async let learning = answer { () throws(Failure) in try await store.traits(of: place, attributes) }
-    let (probed, looked, _) = await (probing, looking, learning)
+    let (probed, looked, learned) = await (probing, looking, learning)
     _ = try probed.get()
     let finding = try looked.get()
     looks.note(finding, at: place)
+    if let traits = try? learned.get() { try refuseUntold(finding, traits, attributes) }
     try refuse(finding, path, attributes.existing)
     if finding.isNothing { try await store.probeNew(place) }
   }
@@ -94,7 +96,7 @@ public struct Publisher: Sendable {
   ///   - name: what it is to be called, for messages.
   ///   - reads: whether to read it where the server tells too little.
   func compare(_ place: String, _ name: String, with payload: Payload, reads: Bool = false) async throws(Failure) -> Verification {
-    let stored: Stored
+    var stored: Stored
     switch try await store.stat(place, fresh: true) {
     case .nothing: throw .mismatch("\(name) is not there after the upload")
     case .stored(let found): stored = found
@@ -103,6 +105,7 @@ public struct Publisher: Sendable {
       stored = Stored(place)
     }
     guard stored.isDirectory != true else { throw .mismatch("\(name) is a directory after the upload") }
+    stored.path = name
     if let failure = store.explanation(of: stored, insteadOf: payload) { throw failure }
     if let size = stored.size, size != payload.length {
       throw .mismatch("\(name) has \(size) bytes on the server instead of \(payload.length)")
@@ -134,6 +137,17 @@ public struct Publisher: Sendable {
       throw .mismatch("\(name) has other bytes on the server than were sent")
     }
     return .sizeAndHash
+  }
+
+  /// - Throws: why nobody said what is there, if that must be known: of a server that does not tell it is not known either what a rename would do.
+  func refuseUntold(_ finding: Finding, _ traits: Traits, _ attributes: Attributes) throws(Failure) {
+    guard case .untold(let failure) = finding, !traits.guardsNewNames, !goesDirectly(traits, attributes) else { return }
+    throw failure.withHint("an upload straight to its name may be allowed: -o direct")
+  }
+
+  /// Whether an object goes to its own name from the first byte on.
+  func goesDirectly(_ traits: Traits, _ attributes: Attributes) -> Bool {
+    traits.publishesAtomically || traits.renames == .never || attributes.has("direct") || !(store is any RenamingStore)
   }
 
   /// - Throws: `rejected` if a directory is there, `exists` if an object is that is not to be replaced.

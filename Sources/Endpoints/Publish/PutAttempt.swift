@@ -18,9 +18,7 @@ struct PutAttempt: Sendable {
     if let receipt = try await receiptOfEarlierAttempt() { return receipt }
     let traits = try await store.traits(of: place, attributes)
     let before = needsLook(traits) ? try await look() : nil
-    if case .untold(let failure)? = before, !traits.guardsNewNames, !goesDirectly(traits) {
-      throw failure.withHint("an upload straight to its name may be allowed: -o direct")
-    }
+    if let before { try publisher.refuseUntold(before, traits, attributes) }
     let condition: Condition = attributes.existing == .refuse || before?.stored == nil && traits.guardsNewNames ? .absent : .any
     do throws(Failure) {
       if let adopting = store as? any AdoptingStore, payload.spool != nil, payload.mayBeMoved,
@@ -29,7 +27,9 @@ struct PutAttempt: Sendable {
         upload.meter.setSent(payload.length)
         return Receipt()
       }
-      if let renaming = store as? any RenamingStore, let before, !goesDirectly(traits), isTold(before), !isRestOfOurs(before) {
+      if let renaming = store as? any RenamingStore, let before, !publisher.goesDirectly(traits, attributes), isTold(before),
+        !isRestOfOurs(before)
+      {
         let staging = Staging(attempt: self, store: renaming, traits: traits)
         if let receipt = try await staging.receipt(before, condition) { return receipt }
       }
@@ -43,13 +43,9 @@ struct PutAttempt: Sendable {
     }
   }
 
-  private func goesDirectly(_ traits: Traits) -> Bool {
-    traits.publishesAtomically || traits.renames == .never || attributes.has("direct") || !(store is any RenamingStore)
-  }
-
   /// Whether it matters what is there.
   private func needsLook(_ traits: Traits) -> Bool {
-    attributes.existing == .refuse || !goesDirectly(traits) || traits.guardsNewNames || traits.looksFirst
+    attributes.existing == .refuse || !publisher.goesDirectly(traits, attributes) || traits.guardsNewNames || traits.looksFirst
   }
 
   private func isTold(_ finding: Finding) -> Bool {
@@ -111,7 +107,7 @@ struct PutAttempt: Sendable {
   }
 
   /// - Parameter before: what is there; nil if nobody has looked, so that a part of the object could not be told from what was there before.
-  private func putDirectly(_ before: Finding?, _ traits: Traits, _ condition: Condition) async throws(Failure) -> Receipt {
+  func putDirectly(_ before: Finding?, _ traits: Traits, _ condition: Condition) async throws(Failure) -> Receipt {
     let tellsRemains = before != nil && !traits.publishesAtomically
     if tellsRemains, keeper.note?.session == nil { keeper.set(Note(.sending, before: before.flatMap { Note.Before($0) })) }
     do throws(Failure) {

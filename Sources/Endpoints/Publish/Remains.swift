@@ -28,7 +28,7 @@ struct Remains: Sendable {
     let mayGoOn = failure.isRetryable || failure.kind == .interrupted
     let isKept = (isWhole || note?.session != nil) && mayGoOn || note?.aside != nil
     // Of a connection that broke the server may still make the file out of what has come, after it was told to remove it.
-    let isBroken = failure.httpStatus == nil && upload.meter.sent > 0
+    let isBroken = failure.httpStatus == nil && !failure.isMismatch && upload.meter.sent > 0
     if !isKept, await isRemoved(temporary, store, looksAgain: isBroken) {
       keeper.clear()
       return failure
@@ -64,7 +64,9 @@ struct Remains: Sendable {
     let (store, place, payload, endings) = (store, place, upload.payload, traits.asideEndings)
     let unasked = await cleaningUp { () throws(Failure) in
       // Of the size that the old one had or the new one is to have it is no part of the new one.
-      let size = try await store.stat(place, fresh: true).stored?.size
+      let found = try await store.stat(place, fresh: true)
+      if case .untold(let failure) = found { throw failure }
+      let size = found.stored?.size
       if let size, size != old?.size, size != payload.length { left.withLock { $0.append(place) } }
       for ending in endings where try await store.stat(place + ending, fresh: true).stored != nil {
         left.withLock { $0.append(place + ending) }

@@ -23,7 +23,7 @@ struct Staging: Sendable {
   func receipt(_ before: Finding, _ condition: Condition) async throws(Failure) -> Receipt? {
     // The session of an attempt before this one may have made the file already.
     let known = keeper.note.flatMap { $0.session == nil ? nil : $0.temporary }
-    let temporary = known.map(keeper.path) ?? TemporaryName.beside(place)
+    let temporary = known.map(keeper.path) ?? publisher.names.beside(place)
     if known == nil { keeper.set(Note(.sending, temporary: name(of: temporary))) }
     do throws(Failure) {
       let receipt = try await attempt.transfer(to: temporary, known == nil && traits.guardsNewNames ? .absent : .any)
@@ -33,8 +33,26 @@ struct Staging: Sendable {
       named.flaw = renamed.flaw ?? receipt.flaw
       return named
     } catch {
-      throw await Remains(attempt: attempt, traits: traits).cleared(temporary, store, error)
+      let isUnnamed = keeper.note?.stage == .sending && [.rejected, .auth].contains(error.kind)
+      let failure = await Remains(attempt: attempt, traits: traits).cleared(temporary, store, error)
+      guard known == nil, isUnnamed, keeper.note == nil, let status = error.httpStatus, [403, 404, 405].contains(status) else {
+        throw failure
+      }
+      upload.meter.setSent(0)
+      if publisher.names.refused(temporary, beside: place) { return try await receipt(before, condition) }
+      // Go's WebDAV says 405 of a full disk, on which an older object is to stay.
+      guard status != 405 else { throw failure }
+      return try await receiptUnderItsName(after: failure, before, condition)
     }
+  }
+
+  /// Puts an object straight to its name whose temporary names are refused, as by a rule for names that the server does not tell of.
+  private func receiptUnderItsName(after refusal: Failure, _ before: Finding, _ condition: Condition) async throws(Failure) -> Receipt {
+    let receipt = try await attempt.putDirectly(before, traits, condition)
+    publisher.context.warn(
+      "no temporary name beside \(upload.path) is allowed (HTTP \(refusal.httpStatus ?? 0)), so it was sent straight to its name; see -o direct"
+    )
+    return receipt
   }
 
   /// What an attempt before this one left under a temporary name: whole, it gets its own; otherwise it is removed.
@@ -60,24 +78,31 @@ struct Staging: Sendable {
     return nil
   }
 
-  /// Gives the object its name. Returns nil if the server cannot.
-  private func publish(_ temporary: String) async throws(Failure) -> Receipt? {
-    // A directory that was made meanwhile would go with all that is in it where a rename replaces it (RFC 4918, 9.9.3).
-    let before = try await attempt.look()
+  /// Gives the object its name.
+  ///
+  /// - Parameter known: what is there, if that was just asked for and may be replaced.
+  /// - Returns: nil if the server cannot.
+  private func publish(_ temporary: String, over known: Finding? = nil) async throws(Failure) -> Receipt? {
+    let before = if let known { known } else { try await attempt.look() }
     if before.stored != nil, traits.renames == .ontoNothing {
-      try await swap(temporary, TemporaryName.beside(place)).run()
+      try await swap(temporary, publisher.names.beside(place)).run()
       return Receipt()
     }
     keeper.set(Note(.renaming, temporary: name(of: temporary), before: Note.Before(before)))
-    let refuses = upload.attributes.existing == .refuse
     let renamed: Renamed
     do throws(Failure) {
-      renamed = try await store.rename(temporary, to: place, refuses || before.isNothing && traits.guardsNewNames ? .absent : .any)
+      renamed = try await store.rename(temporary, to: place, isGuarded(before, known) ? .absent : .any)
     } catch {
       // The answer alone may have been lost.
-      guard error.isOutcomeUnknown || error.isRetryable, (try? await hasName(temporary, Note.Before(before))) == true else { throw error }
-      keeper.clear()
-      return Receipt()
+      if error.isOutcomeUnknown || error.isRetryable, (try? await hasName(temporary, Note.Before(before))) == true {
+        keeper.clear()
+        return Receipt()
+      }
+      // Or something has come there since the look.
+      guard let found = try? await store.stat(place, fresh: true) else { throw error }
+      try publisher.refuse(found, upload.path, upload.attributes.existing)
+      guard error.kind == .exists, known == nil else { throw error }
+      return try await publish(temporary, over: found)
     }
     switch renamed {
     case .done(let receipt):
@@ -94,6 +119,11 @@ struct Staging: Sendable {
       upload.meter.setSent(0)
       return nil
     }
+  }
+
+  /// Whether the rename is to replace nothing.
+  private func isGuarded(_ before: Finding, _ known: Finding?) -> Bool {
+    upload.attributes.existing == .refuse || known == nil && before.isNothing && (traits.guardsNewNames || traits.renamesOverDirectories)
   }
 
   /// Whether the object has gone from its temporary name to its own.

@@ -156,6 +156,8 @@ public struct Traits: Sendable {
   public var guardsNewNames = false
   /// Whether a put straight to a name may do harm where nobody has looked, as to a directory that would go.
   public var looksFirst = false
+  /// Whether a rename may do away with a directory that has come to the name meanwhile, and knows how to replace nothing where nothing was.
+  public var renamesOverDirectories = false
   /// The hashes besides SHA-256 that a put will want, so that they can be computed while the object is made.
   public var wantedHashes: Set<HashAlgorithm> = []
   /// Whether `--verify` is to read the object where the server tells no checksum of it.

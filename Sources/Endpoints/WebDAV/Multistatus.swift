@@ -1,0 +1,60 @@
+import BytePath
+
+/// An answer to `PROPFIND` (RFC 4918, 9.1 and 14): what a server says of one thing, or of a directory and all that is in it.
+struct Multistatus: Sendable {
+  static let question = """
+    <?xml version="1.0" encoding="utf-8"?>
+    <D:propfind xmlns:D="DAV:" xmlns:oc="http://owncloud.org/ns"><D:prop>\
+    <D:resourcetype/><D:getcontentlength/><D:getetag/><D:getlastmodified/><oc:checksums/>\
+    </D:prop></D:propfind>
+    """
+
+  private let responses: [XMLTree]
+
+  /// Nil if it is none.
+  init?(_ body: [UInt8]) {
+    guard let tree = XMLTree(parsing: body), tree.name == "multistatus" else { return nil }
+    responses = tree.all("response")
+  }
+
+  /// What is said of `path`, where that alone was asked for; nil if that is nothing that has a meaning.
+  func finding(_ path: String) -> Finding? { responses.first.flatMap { Multistatus.finding(path, $0) } }
+
+  /// What is in `directory`, without itself. Addresses may have a host, and begin otherwise than here where a proxy is on the way, so that the
+  /// last part of each counts; the directory has fewer parts than what is in it.
+  func entries(of directory: String) -> [Stored] {
+    let all = responses.map { response in
+      (response, (response["href"]?.text ?? "").split(separator: "/"))
+    }
+    guard let own = all.map({ $0.1.count }).min() else { return [] }
+    let folder = directory == "/" ? "" : directory
+    return all.compactMap { response, parts in
+      guard parts.count > own, let last = parts.last, let name = try? URLText.decoded(last), Multistatus.isName(name) else { return nil }
+      return Multistatus.finding("\(folder)/\(name)", response)?.stored
+    }
+  }
+
+  /// Nothing else may lead out of the directory.
+  private static func isName(_ text: String) -> Bool { !text.isEmpty && text != "." && text != ".." && !text.contains("/") }
+
+  private static func finding(_ path: String, _ response: XMLTree) -> Finding? {
+    if let status = response["status"]?.text, code(of: status) == 404 { return .nothing }
+    let properties = response.all("propstat").filter { ($0["status"]?.text).flatMap(code) ?? 200 == 200 }.compactMap { $0["prop"] }
+    guard !properties.isEmpty else { return nil }
+    let find = { (name: String) in properties.lazy.compactMap { $0[name] }.first }
+    var stored = Stored(path, isDirectory: find("resourcetype")?["collection"] != nil)
+    stored.size = find("getcontentlength").flatMap { Int64($0.text) }
+    let modified = find("getlastmodified")?.text
+    stored.modified = modified.flatMap { HTTPDate.seconds($0) }.map { $0.multipliedSaturated(by: 1000) }
+    stored.version = Stored.version(tag: find("getetag")?.text, modified: modified)
+    // ownCloud and Nextcloud keep the hashes that an upload comes with. One text holds them all: SHA1:… MD5:… ADLER32:….
+    let sums = find("checksums")?.all("checksum").flatMap { $0.text.split(separator: " ") } ?? []
+    stored.checksums[.sha1] = sums.first { $0.uppercased().hasPrefix("SHA1:") }.flatMap { Checksum(.sha1, hex: $0.dropFirst(5)) }
+    return .stored(stored)
+  }
+
+  /// The code of `HTTP/1.1 200 OK`.
+  private static func code(of status: String) -> Int? {
+    status.split(separator: " ").dropFirst().first.flatMap { Int($0) }
+  }
+}
