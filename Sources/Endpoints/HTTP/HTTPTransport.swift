@@ -45,8 +45,8 @@ final class HTTPTransport: Sendable {
     if let zone = base.zone { configuration.dnsOverride["[\(base.host)]"] = "\(base.host)%\(zone)" }
     plainProxy = try HTTPTransport.useProxy(for: base, &configuration)
     // The client has no other way to the handlers of its connections, and for a proxy it knows tunnels alone. For debugging by its name,
-    // this is public API: the client calls it when the handlers are in place, and hands out no connection before it has ended well. A handler
-    // that is looked up here and missing fails the connection. That it is called at all is held by `OutcomeTests.badHead`,
+    // this is public API: the client calls it when the handlers are in place, and hands out no connection before it has ended well. A
+    // handler that is looked up here and missing fails the connection. That it is called at all is held by `OutcomeTests.badHead`,
     // `CrashTests.status`, `CrashTests.sendfileInTheMiddle` and `ProxyTests.absolute`, one for each of the four.
     configuration.http1_1ConnectionDebugInitializer = { [files, isProxied = plainProxy != nil] channel in
       AnswerMender.add(to: channel).flatMap { StatusGuard.add(to: channel) }.flatMap { files.watch(channel) }.flatMap {
