@@ -23,6 +23,12 @@ enum TemporaryName {
     return folder + name + ending
   }
 
+  /// Whether a temporary name has a dot at its start that the name of the object has not.
+  static func isHidden(_ temporary: String, beside path: String) -> Bool {
+    let dot = folder(of: path) + "."
+    return temporary.hasPrefix(dot) && !path.hasPrefix(dot)
+  }
+
   /// What stands before the last part of a path, with its slash; empty if there is nothing.
   static func folder(of path: String) -> String {
     path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
@@ -35,13 +41,6 @@ final class TemporaryNames: Sendable {
 
   func beside(_ path: String) -> String { TemporaryName.beside(path, isHidden: areHidden.withLock { $0 }) }
 
-  /// Notes that a name was refused which may be so for its dot.
-  ///
-  /// - Returns: whether there is another one to be tried; if not, it was not for the dot.
-  func refused(_ temporary: String, beside path: String) -> Bool {
-    let dot = TemporaryName.folder(of: path) + "."
-    let wasDotted = temporary.hasPrefix(dot) && !path.hasPrefix(dot)
-    areHidden.withLock { $0 = !wasDotted }
-    return wasDotted
-  }
+  /// Notes that they need to be without the dot.
+  func show() { areHidden.withLock { $0 = false } }
 }

@@ -67,6 +67,19 @@ struct WebDAVVarietyTests {
     #expect(server.objects == ["/x": bytes])
   }
 
+  @Test("a quota that is told of as a missing permission leads to no upload that destroys what was there either")
+  func quota() async throws {
+    let server = try ScriptedDAV(in: box) { exchange, server in
+      guard exchange.request.method == "PUT", exchange.request.header("Content-Length").flatMap({ Int($0) }) ?? 0 > 0 else { return false }
+      server.objects[exchange.request.target] = exchange.readBody(3)
+      exchange.answer("", status: "403 Forbidden")
+      return true
+    }
+    server.objects["/x"] = old
+    try await box.sluice("dav+http://\(server.authority)/x", input: bytes).failure(77, "auth")
+    #expect(server.objects == ["/x": old])
+  }
+
   @Test("a refusal that may mean a full disk leads to no upload that destroys what was there")
   func fullDisk() async throws {
     let server = try ScriptedDAV(in: box) { exchange, server in
@@ -121,6 +134,44 @@ struct WebDAVVarietyTests {
     // Nobody can say that the object is there.
     let run = try await box.sluice("-o", "direct", "--verify", url, input: bytes)
     #expect(run.exit != 0 && run.errorText.contains("verif"), "\(run.summary)")
+  }
+
+  @Test("a directory that takes the place of the object that is to be replaced stays")
+  func lateDirectory() async throws {
+    let server = try ScriptedDAV(in: box) { exchange, server in
+      if exchange.request.method == "PUT" {
+        server.objects["/x"] = nil
+        server.objects["/x/"] = []
+        server.objects["/x/inside"] = []
+      }
+      return false
+    }
+    server.objects["/x"] = old
+    let run = try await box.sluice("dav+http://\(server.authority)/x", input: bytes)
+    try run.failure(73, "rejected")
+    #expect(run.errorText.contains("is a directory"), "\(run.summary)")
+    #expect(server.objects.keys.sorted() == ["/x/", "/x/inside"])
+  }
+
+  @Test("who may put and rename, but not remove, is told of the rest of an attempt that was cut, and the next one goes on")
+  func noRemoving() async throws {
+    let isCut = Mutex(false)
+    let server = try ScriptedDAV(in: box) { exchange, server in
+      switch exchange.request.method {
+      case "DELETE": exchange.answer("", status: "403 Forbidden")
+      case "PUT" where !isCut.withLock({ $0 }):
+        isCut.withLock { $0 = true }
+        server.objects[exchange.request.target] = exchange.readBody(3)
+        exchange.reset()
+      default: return false
+      }
+      return true
+    }
+    let run = try await box.sluice("dav+http://\(server.authority)/x", input: bytes)
+    #expect(try run.success()["attempts"].int == 2)
+    let left = try #require(server.objects.keys.first { $0 != "/x" })
+    #expect(run.errorText.contains("warning") && run.errorText.contains(left), "\(run.summary)")
+    #expect(server.objects["/x"] == bytes)
   }
 
   @Test(

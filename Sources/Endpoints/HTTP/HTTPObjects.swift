@@ -33,7 +33,10 @@ extension HTTPSession {
       guard let range else { return answer.status == 200 }
       return answer.status == 206 && answer.headers["content-range"]?.hasPrefix("bytes \(range.lowerBound)-") == true
     }
-    let isVersion = { @Sendable (answer: HTTPAnswer) in version == nil || Stored(path, answer).version == version }
+    let isVersion = { @Sendable (answer: HTTPAnswer) in
+      guard let version, let other = Stored(path, answer).version else { return true }
+      return Stored.mayBe(version, other)
+    }
     request.isWanted = { isPart($0) && isVersion($0) }
     let answer = try await send(request)
     switch answer.status {
@@ -60,13 +63,21 @@ extension Stored {
       ? answer.headers["content-range"]?.split(separator: "/").last.flatMap { Int64($0) }
       : answer.headers["content-length"].flatMap { Int64($0) }
     modified = answer.headers["last-modified"].flatMap { HTTPDate.seconds($0) }.map { $0.multipliedSaturated(by: 1000) }
-    version = Stored.version(tag: answer.headers["etag"], modified: answer.headers["last-modified"])
+    version = Stored.version(tag: answer.headers["etag"], modified: answer.headers["last-modified"], size: size)
   }
 
-  /// The entity tag, or the date where there is none. A tag may be weak at first, and strong a second later, as Apache's are: that makes no
-  /// difference.
-  static func version(tag: String?, modified: String?) -> String? {
-    guard let tag else { return modified }
-    return tag.hasPrefix("W/") ? String(tag.dropFirst(2)) : tag
+  /// The entity tag, the date and the size, as far as they are told; nil without the first two. A tag may be weak at first, and strong a second
+  /// later, as Apache's are: that makes no difference.
+  static func version(tag: String?, modified: String?, size: Int64?) -> String? {
+    guard tag != nil || modified != nil else { return nil }
+    let strong = tag.map { $0.hasPrefix("W/") ? String($0.dropFirst(2)) : $0 }
+    return [strong ?? "", modified ?? "", size.map { "\($0)" } ?? ""].joined(separator: "\n")
+  }
+
+  /// Whether two versions may be of the same object: a tag decides; but `PROPFIND` may tell none where `GET` does, as at nginx.
+  fileprivate static func mayBe(_ one: String, _ other: String) -> Bool {
+    let parts = [one, other].map { $0.split(separator: "\n", omittingEmptySubsequences: false) }
+    let told = zip(parts[0], parts[1]).map { $0.isEmpty || $1.isEmpty ? nil : $0 == $1 }
+    return (told.first ?? nil) ?? told.allSatisfy { $0 ?? true }
   }
 }

@@ -61,11 +61,12 @@ struct PutAttempt: Sendable {
 
   /// What is at the object's name now.
   ///
+  /// - Parameter isCertain: whether a look of a moment ago is not enough for something that is to be replaced.
   /// - Throws: `exists` or `rejected` for it.
-  func look() async throws(Failure) -> Finding {
+  func look(isCertain: Bool = false) async throws(Failure) -> Finding {
     let isFirst = upload.attempt <= 1 && attributes.existing == .overwrite
     let finding: Finding
-    if isFirst, let recent = publisher.looks.recent(place) {
+    if isFirst, let recent = publisher.looks.recent(place), !isCertain || recent.isNothing {
       finding = recent
     } else {
       finding = try await store.stat(place, fresh: upload.attempt > 1)

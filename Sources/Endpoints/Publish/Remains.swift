@@ -20,8 +20,9 @@ struct Remains: Sendable {
     // Under its own name it can't be yet.
     if !isWhole { failure.isOutcomeUnknown = false }
     let isUnsent = failure.kind == .unreachable && upload.meter.sent == 0 && upload.payload.length > 0
-    // Who may not put has put nothing.
+    // Who may not put has put nothing, unless it was a quota that was told of so.
     if !isWhole, note?.session == nil, isUnsent || failure.kind == .auth {
+      if upload.meter.sent > 0 { _ = await isRemoved(temporary, store, looksAgain: false) }
       keeper.clear()
       return failure
     }

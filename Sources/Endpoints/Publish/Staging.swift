@@ -19,12 +19,13 @@ struct Staging: Sendable {
   /// - Parameters:
   ///   - before: what is at the object's name.
   ///   - condition: for the rename.
+  ///   - name: the temporary name, if it is not to be made up.
   /// - Returns: nil if the server cannot rename; then nothing of it is left.
-  func receipt(_ before: Finding, _ condition: Condition) async throws(Failure) -> Receipt? {
+  func receipt(_ before: Finding, _ condition: Condition, at name: String? = nil) async throws(Failure) -> Receipt? {
     // The session of an attempt before this one may have made the file already.
     let known = keeper.note.flatMap { $0.session == nil ? nil : $0.temporary }
-    let temporary = known.map(keeper.path) ?? publisher.names.beside(place)
-    if known == nil { keeper.set(Note(.sending, temporary: name(of: temporary))) }
+    let temporary = known.map(keeper.path) ?? name ?? publisher.names.beside(place)
+    if known == nil { keeper.set(Note(.sending, temporary: self.name(of: temporary))) }
     do throws(Failure) {
       let receipt = try await attempt.transfer(to: temporary, known == nil && traits.guardsNewNames ? .absent : .any)
       _ = try await publisher.compare(temporary, upload.path, with: upload.payload)
@@ -35,24 +36,45 @@ struct Staging: Sendable {
     } catch {
       let isUnnamed = keeper.note?.stage == .sending && [.rejected, .auth].contains(error.kind)
       let failure = await Remains(attempt: attempt, traits: traits).cleared(temporary, store, error)
-      guard known == nil, isUnnamed, keeper.note == nil, let status = error.httpStatus, [403, 404, 405].contains(status) else {
-        throw failure
-      }
-      upload.meter.setSent(0)
-      if publisher.names.refused(temporary, beside: place) { return try await receipt(before, condition) }
-      // Go's WebDAV says 405 of a full disk, on which an older object is to stay.
-      guard status != 405 else { throw failure }
-      return try await receiptUnderItsName(after: failure, before, condition)
+      guard known == nil, isUnnamed, keeper.note == nil, let status = error.httpStatus, [403, 404, 405].contains(status),
+        TemporaryName.isHidden(temporary, beside: place)
+      else { throw failure }
+      return try await receiptByOtherName(before, condition, failure)
     }
   }
 
-  /// Puts an object straight to its name whose temporary names are refused, as by a rule for names that the server does not tell of.
-  private func receiptUnderItsName(after refusal: Failure, _ before: Finding, _ condition: Condition) async throws(Failure) -> Receipt {
-    let receipt = try await attempt.putDirectly(before, traits, condition)
-    publisher.context.warn(
-      "no temporary name beside \(upload.path) is allowed (HTTP \(refusal.httpStatus ?? 0)), so it was sent straight to its name; see -o direct"
-    )
-    return receipt
+  /// Names with a dot at their start are refused by many sites, and others perhaps by some. So the object goes by a temporary name without one,
+  /// or, if whatever is put to that is refused too, straight to its own.
+  private func receiptByOtherName(_ before: Finding, _ condition: Condition, _ refusal: Failure) async throws(Failure) -> Receipt? {
+    upload.meter.setSent(0)
+    let shown = TemporaryName.beside(place, isHidden: false)
+    guard let second = await self.refusal(ofNothingAt: shown) else {
+      let receipt = try await receipt(before, condition, at: shown)
+      publisher.names.show()
+      return receipt
+    }
+    switch second.httpStatus {
+    case 403, 404:
+      let receipt = try await attempt.putDirectly(before, traits, condition)
+      publisher.context.warn(
+        "no temporary name beside \(upload.path) is allowed (HTTP \(refusal.httpStatus ?? 0)), so it was sent straight to its name; see -o direct"
+      )
+      return receipt
+    // Go's WebDAV says 405 of a full disk, on which an older object is to stay.
+    default: throw refusal
+    }
+  }
+
+  /// Puts nothing to a name, to see whether it is the name that is refused, and not the object for its size or a quota.
+  private func refusal(ofNothingAt temporary: String) async -> Failure? {
+    keeper.set(Note(.sending, temporary: name(of: temporary)))
+    do throws(Failure) {
+      let nothing = try Payload(remembered: 0, sha256: nil, name: "nothing")
+      _ = try await store.put(Upload(nothing, to: upload.path, upload.attributes, Meter(), Checkpoint(nil) { _ in }), at: temporary, .any)
+      return nil
+    } catch {
+      return await Remains(attempt: attempt, traits: traits).cleared(temporary, store, error)
+    }
   }
 
   /// What an attempt before this one left under a temporary name: whole, it gets its own; otherwise it is removed.
@@ -73,7 +95,10 @@ struct Staging: Sendable {
       }
     }
     guard note.session == nil else { return nil }
-    try await store.remove(temporary)
+    do throws(Failure) { try await store.remove(temporary) } catch {
+      guard !error.isRetryable, error.kind != .interrupted else { throw error }
+      publisher.context.warn("a part of the object is left at \(temporary): \(error.message)")
+    }
     keeper.clear()
     return nil
   }
@@ -83,7 +108,7 @@ struct Staging: Sendable {
   /// - Parameter known: what is there, if that was just asked for and may be replaced.
   /// - Returns: nil if the server cannot.
   private func publish(_ temporary: String, over known: Finding? = nil) async throws(Failure) -> Receipt? {
-    let before = if let known { known } else { try await attempt.look() }
+    let before = if let known { known } else { try await attempt.look(isCertain: traits.renamesOverDirectories) }
     if before.stored != nil, traits.renames == .ontoNothing {
       try await swap(temporary, publisher.names.beside(place)).run()
       return Receipt()

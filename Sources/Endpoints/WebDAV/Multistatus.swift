@@ -46,7 +46,7 @@ struct Multistatus: Sendable {
     stored.size = find("getcontentlength").flatMap { Int64($0.text) }
     let modified = find("getlastmodified")?.text
     stored.modified = modified.flatMap { HTTPDate.seconds($0) }.map { $0.multipliedSaturated(by: 1000) }
-    stored.version = Stored.version(tag: find("getetag")?.text, modified: modified)
+    stored.version = Stored.version(tag: find("getetag")?.text, modified: modified, size: stored.size)
     // ownCloud and Nextcloud keep the hashes that an upload comes with. One text holds them all: SHA1:… MD5:… ADLER32:….
     let sums = find("checksums")?.all("checksum").flatMap { $0.text.split(separator: " ") } ?? []
     stored.checksums[.sha1] = sums.first { $0.uppercased().hasPrefix("SHA1:") }.flatMap { Checksum(.sha1, hex: $0.dropFirst(5)) }
