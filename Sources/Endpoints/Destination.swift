@@ -25,7 +25,8 @@ public enum Destination: Sendable {
     } else if let colon = text.firstIndex(of: ":"), PluginProgram.isName(text[..<colon]) {
       self = .named(String(text[..<colon]), path: String(text[text.index(after: colon)...]))
     } else {
-      let hint = "for a file write ./\(text); for a server a URL such as alist+http://HOST:PORT/PATH"
+      let example = builtInEndpoints.first.map { "; for a server a URL such as \($0.kind.example)" } ?? ""
+      let hint = "for a file write ./\(text)\(example)"
       throw Failure(.usage, "\(text) is no destination", hint: isRegularFile(text) ? Destination.inputHint(text) : hint)
     }
   }

@@ -1,44 +1,5 @@
 public import BytePath
 
-/// What an endpoint type is called and what it knows; everything that lists endpoints reads this.
-public struct EndpointKind: Sendable {
-  /// The word in results and in the `type` of a remote.
-  public let name: String
-  /// The URL schemes that name it, each with whether it is spoken over TLS.
-  public let schemes: [(name: String, isSecure: Bool)]
-  /// The keys of `-o` that it knows.
-  public let options: [String]
-  /// The environment variable that holds the token of a URL destination, if there is one.
-  public let tokenVariable: String?
-  /// Whether `--token-file` is for it.
-  public let takesToken: Bool
-  /// The keys that a remote of it may have besides those of every remote and `options`.
-  public let remoteKeys: [String]
-  /// Whether a directory can be made with a time.
-  public let takesDirectoryTime: Bool
-  /// Whether the host of a URL is the server. Otherwise it is the first part of the path, the server is known from elsewhere, and a remote
-  /// needs no `url`.
-  public let hasServerInURL: Bool
-  /// Whether a plugin does the work. It takes any `-o`, and what it sends or stored can be neither slowed down nor asked for.
-  public let isPlugin: Bool
-
-  public init(
-    name: String, schemes: [(name: String, isSecure: Bool)], options: [String] = [], tokenVariable: String? = nil,
-    takesToken: Bool = false, remoteKeys: [String] = [], takesDirectoryTime: Bool = false, hasServerInURL: Bool = true,
-    isPlugin: Bool = false
-  ) {
-    self.name = name
-    self.schemes = schemes
-    self.options = options
-    self.remoteKeys = remoteKeys
-    self.takesDirectoryTime = takesDirectoryTime
-    self.hasServerInURL = hasServerInURL
-    self.tokenVariable = tokenVariable
-    self.takesToken = takesToken || tokenVariable != nil
-    self.isPlugin = isPlugin
-  }
-}
-
 /// One kind of storage, opened for one server (or for the local files).
 ///
 /// An endpoint sends an object once, and says in its `Failure` whether another attempt may help; counting attempts, waiting between them,
@@ -67,6 +28,12 @@ public protocol Endpoint: Sendable {
   ///
   /// - Throws: `usage` for one that means nothing.
   func checkOptions(_ options: [String: String]) throws(Failure)
+
+  /// As of `Store`.
+  func checkUse(_ use: Use, _ options: [String: String]) throws(Failure)
+
+  /// As of `Store`.
+  var adoptsSpools: Bool { get }
 
   /// Asks whether a put to `path` may succeed: the server is there, takes the credentials and allows the path. Sends no object.
   func check(_ path: String, _ attributes: Attributes) async throws(Failure)
@@ -123,11 +90,13 @@ extension BuiltInEndpoint {
 
 extension Endpoint {
   public var exclusionKey: String? { nil }
+  public var adoptsSpools: Bool { false }
   public func identity(of path: String) -> String? { nil }
   public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? { nil }
   public func wantedHashes(for path: String) async -> Set<HashAlgorithm> { [] }
   public func directoryPath(_ text: String) throws(Failure) -> String { try objectPath(text) }
   public func checkOptions(_ options: [String: String]) throws(Failure) {}
+  public func checkUse(_ use: Use, _ options: [String: String]) throws(Failure) {}
   public func abandon(_ upload: Upload) async throws(Failure) {}
   public func openFiles(_ attributes: Attributes) -> Int { 8 }
   public func close() async {}

@@ -10,6 +10,12 @@ public struct Remote: Sendable {
   /// The values of the keys that its kind alone has (`EndpointKind.remoteKeys`).
   public var settings: [String: String] = [:]
 
+  /// The same text for the same remote. It may have a secret in it, and is shown to nobody.
+  public var key: String {
+    let words = [base.map { $0.origin + $0.path + "%" + ($0.zone ?? "") }, token?.key, username, password?.key].map { $0 ?? "" }
+    return (words + settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }).joined(separator: "\n")
+  }
+
   public init(base: BaseURL? = nil, token: SecretSource? = nil, username: String? = nil, password: SecretSource? = nil) {
     self.base = base
     self.token = token

@@ -15,8 +15,7 @@ struct OpenFiles {
 
   init(_ targets: [Target], _ attributes: Attributes) {
     count = targets.reduce(OpenFiles.always) { sum, target in
-      var attributes = attributes
-      attributes.options = target.defaults.merging(attributes.options) { $1 }
+      let attributes = target.attributes(attributes)
       // And the lock of its name.
       return sum.addingSaturated(target.endpoint.openFiles(attributes)).addingSaturated(1)
     }

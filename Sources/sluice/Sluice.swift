@@ -14,7 +14,7 @@ struct Sluice: AsyncParsableCommand {
       Reads standard input, a named pipe or a command's output, spools it, uploads it with an exact Content-Length, and prints one JSON result \
       per destination.
 
-      pg_dump db | sluice -z alist+http://nas:5244/backup/db.sql.gz
+      pg_dump db | sluice -z dav+http://nas/backup/db.sql.gz
       sluice -z nas:/backup/db.sql.gz -- pg_dump db
       """,
     subcommands: [Put.self, MakeDirectory.self, Check.self, Held.self, ListEndpoints.self],
@@ -35,6 +35,7 @@ enum Main {
     let arguments = Array(words.prefix { $0 != "--" })
     let command = words.count > arguments.count ? Array(words.dropFirst(arguments.count + 1)) : nil
     openMissingDescriptors()
+    ChildEnvironment.hide(builtInEndpoints.compactMap { $0.kind.tokenVariable })
     hidePasswords()
     let signals = Signals()
     signals.install()

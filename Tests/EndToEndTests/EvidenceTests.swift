@@ -28,8 +28,23 @@ struct EvidenceTests {
     #expect(known == told)
   }
 
-  private static func sources() throws -> [String] {
-    let folder = "\(Document.folder)/Tests"
+  @Test("every type and function that the page for newcomers names is there")
+  func hops() throws {
+    let sources = try EvidenceTests.sources("Sources").joined()
+    let names = Document("Sources/README.md").text.matches(of: #/`([A-Z]\w+)(?:\.(\w+))?`/#)
+    #expect(names.count > 40)
+    for name in names {
+      let type = try Regex("(struct|class|enum|protocol|extension) (\\w+\\.)?\(name.1)\\b")
+      #expect(sources.contains(type) || FileManager.default.fileExists(atPath: "\(Document.folder)/Sources/\(name.1)"), "\(name.1)")
+      if let member = name.2 {
+        let declared = try Regex("(func|var|let|case|enum|struct) \(member)\\b")
+        #expect(sources.contains(declared), "\(name.0)")
+      }
+    }
+  }
+
+  private static func sources(_ root: String = "Tests") throws -> [String] {
+    let folder = "\(Document.folder)/\(root)"
     let files = FileManager.default.enumerator(atPath: folder)?.compactMap { $0 as? String } ?? []
     return try files.filter { $0.hasSuffix(".swift") }.map { String(decoding: try contents("\(folder)/\($0)"), as: UTF8.self) }
   }

@@ -1,7 +1,13 @@
 public import Subprocess
+import Synchronization
 
 /// What the programs that a run starts may see of its environment: commands, filters, guards, plugins and those that print a secret.
 public enum ChildEnvironment {
+  private static let hidden = Mutex<Set<String>>([])
+
+  /// Keeps variables from the programs that are started from now on.
+  public static func hide(_ names: [String]) { hidden.withLock { $0.formUnion(names) } }
+
   /// All that this program inherited but the credentials that it alone reads. Those of AWS stay, which other programs read too.
   ///
   /// Values are bytes: a password in Latin-1 is no UTF-8, and would be another one after a way through `String`. What has no name, or one that
@@ -36,8 +42,8 @@ public enum ChildEnvironment {
     return rows
   }
 
-  /// The tokens of the endpoints' URLs, and the keys of remotes, of which any may be a password.
+  /// What was hidden, and the keys of remotes, of which any may be a password.
   private static func isSecret(_ name: String) -> Bool {
-    ["ALIST_TOKEN", "SIYUAN_TOKEN"].contains(name) || name.hasPrefix("SLUICE_REMOTE_")
+    name.hasPrefix("SLUICE_REMOTE_") || hidden.withLock { $0.contains(name) }
   }
 }

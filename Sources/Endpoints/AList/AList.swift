@@ -6,9 +6,27 @@ public import BytePath
 /// The server's put is not whole or absent by itself; `AListPublication` makes it so where it can.
 public struct AList: BuiltInEndpoint {
   public static let kind = EndpointKind(
-    name: "alist", schemes: [("alist+http", false), ("alist+https", true), ("alist", true)],
-    options: ["as-task", "wait", "direct", "chunked"],
-    tokenVariable: "ALIST_TOKEN")
+    name: "alist", title: "AList and OpenList", example: "alist+http://HOST:PORT/PATH",
+    schemes: [("alist+http", false), ("alist+https", true), ("alist", true)],
+    options: [
+      StoreOption("as-task", "let the server bring the object to its storage after it has it"),
+      StoreOption("wait", "wait until the task has ended", needs: "as-task"),
+      .direct,
+      StoreOption("chunked", "send the object in chunks, of this size if one is given") { (value) throws(Failure) in
+        guard value.isEmpty || SizeText.bytes(value).map({ $0 >= 1 << 20 }) == true else {
+          throw Failure(.usage, "-o chunked takes a size from 1M on, or none")
+        }
+      },
+    ],
+    tokenVariable: "ALIST_TOKEN", destination: AList.destination)
+
+  /// The servers listen on 5244 unless told otherwise; their pages show files below `/`, and send them from `/d` and `/p`
+  /// (server/router.go).
+  private static func destination(of page: BaseURL, _ path: String) -> String? {
+    guard page.port == 5244 else { return nil }
+    let prefix = ["/d/", "/p/", "/dav/"].first { path.hasPrefix($0) }
+    return "alist+\(page.origin)\(URLText.encoded(prefix.map { "/" + path.dropFirst($0.count) } ?? path))"
+  }
 
   private let api: AListAPI
   private let warn: @Sendable (String) -> Void
@@ -46,8 +64,16 @@ public struct AList: BuiltInEndpoint {
       throw Failure(
         .usage, "as-task and \(other) contradict each other", hint: "a task takes the object in one piece, and stores it its own way")
     }
-    guard let size = options["chunked"], !size.isEmpty else { return }
-    guard let bytes = SizeText.bytes(size), bytes >= 1 << 20 else { throw Failure(.usage, "-o chunked takes a size from 1M on, or none") }
+  }
+
+  public func checkUse(_ use: Use, _ options: [String: String]) throws(Failure) {
+    guard options["as-task"] != nil else { return }
+    if use.isInParts {
+      throw Failure(.usage, "as-task does not go with --part-size", hint: "a set is complete when its parts are, and a task is not")
+    }
+    if use.verifies, options["wait"] == nil {
+      throw Failure(.usage, "--verify with as-task needs -o wait", hint: "before the task ends there is nothing to verify")
+    }
   }
 
   public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {

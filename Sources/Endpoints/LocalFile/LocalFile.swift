@@ -2,7 +2,7 @@ public import BytePath
 
 /// A file of this machine. It is brought to the disk before it gets its name.
 public struct LocalFile: BuiltInStore, RenamingStore, DirectoryStore, AdoptingStore {
-  public static let kind = EndpointKind(name: "file", schemes: [])
+  public static let kind = EndpointKind(name: "file", title: "a local file", example: "a local path")
 
   private let rateLimit: Int64?
 

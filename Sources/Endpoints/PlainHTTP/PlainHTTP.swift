@@ -2,7 +2,9 @@ public import BytePath
 
 /// Any server that takes `PUT` (RFC 9110, 9.3.4), as with `curl -T`. Success is a status of 200 to 299. Whether it writes in place nobody knows.
 public struct PlainHTTP: BuiltInStore, RemovingStore {
-  public static let kind = EndpointKind(name: "http", schemes: [("http", false), ("https", true)], takesToken: true)
+  public static let kind = EndpointKind(
+    name: "http", title: "plain HTTP", example: "http://HOST:PORT/PATH", schemes: [("http", false), ("https", true)], takesToken: true,
+    ownFiles: { [Netrc.path].compactMap { $0 } })
 
   private let http: HTTPSession
 

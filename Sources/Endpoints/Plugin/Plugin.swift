@@ -24,7 +24,7 @@ public struct Plugin: Endpoint {
   }
 
   public static func kind(of program: PluginProgram) -> EndpointKind {
-    EndpointKind(name: program.name, schemes: [], takesToken: true, isPlugin: true)
+    EndpointKind(name: program.name, title: "the plugin \(program.name)", takesToken: true, isPlugin: true)
   }
 
   /// What stands after the colon, whatever it means to the plugin.

@@ -12,6 +12,7 @@ public struct Published<S: BuiltInStore>: BuiltInEndpoint {
     publisher = Publisher(store, context)
   }
 
+  public var adoptsSpools: Bool { store is any AdoptingStore }
   public var exclusionKey: String? { store.serialKey }
   public func objectPath(_ text: String) throws(Failure) -> String { try store.objectPath(text) }
   public func directoryPath(_ text: String) throws(Failure) -> String {
@@ -20,6 +21,7 @@ public struct Published<S: BuiltInStore>: BuiltInEndpoint {
   }
   public func identity(of path: String) -> String? { store.identity(of: path) }
   public func checkOptions(_ options: [String: String]) throws(Failure) { try store.checkOptions(options) }
+  public func checkUse(_ use: Use, _ options: [String: String]) throws(Failure) { try store.checkUse(use, options) }
   public func check(_ path: String, _ attributes: Attributes) async throws(Failure) { try await publisher.check(path, attributes) }
   public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? {
     try (store as? any AdoptingStore)?.spoolDirectory(for: path)

@@ -4,7 +4,11 @@ import Synchronization
 /// S3 and servers like it (docs.aws.amazon.com/AmazonS3/latest/API). An object appears whole or not at all, and replaces another at once.
 public struct S3: BuiltInEndpoint {
   public static let kind = EndpointKind(
-    name: "s3", schemes: [("s3", true)], options: S3Options.keys, remoteKeys: ["region", "addressing-style", "profile"],
+    name: "s3", title: "S3", example: "s3://BUCKET/KEY", schemes: [("s3", true)], options: S3Options.known,
+    remoteKeys: ["region", "addressing-style", "profile"],
+    ownFiles: {
+      [AWSFile.configPath(nonEmptyVariable), AWSFile.secretsPath(nonEmptyVariable)] + ["AWS_CA_BUNDLE"].compactMap(nonEmptyVariable)
+    },
     hasServerInURL: false)
 
   private let api: S3API

@@ -2,7 +2,15 @@ import BytePath
 
 /// The values of `-o` for S3.
 struct S3Options: Sendable {
-  static let keys = ["part-size", "concurrency", "storage-class", "sse", "sse-kms-key-id", "acl", "metadata"]
+  static let known = [
+    StoreOption("part-size", "send the object in parts of this size"),
+    StoreOption("concurrency", "how many parts are on their way at a time"),
+    StoreOption("storage-class", "the class that the object is stored in"),
+    StoreOption("sse", "how the server encrypts it"),
+    StoreOption("sse-kms-key-id", "the key that it encrypts it with"),
+    StoreOption("acl", "a canned access control list"),
+    StoreOption("metadata", "KEY=VALUE, with commas between several"),
+  ]
   static let mostConcurrent = 32
   /// A longer object goes in parts, unless the size of a part is given.
   private static let threshold: Int64 = 64 << 20

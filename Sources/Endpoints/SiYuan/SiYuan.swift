@@ -6,8 +6,15 @@ public import BytePath
 /// the others at the door, so uploads to one server are made one after the other and the answer is waited for with patience.
 public struct SiYuan: BuiltInEndpoint {
   public static let kind = EndpointKind(
-    name: "siyuan", schemes: [("siyuan+http", false), ("siyuan+https", true), ("siyuan", true)], tokenVariable: "SIYUAN_TOKEN",
-    takesDirectoryTime: true)
+    name: "siyuan", title: "SiYuan", example: "siyuan+http://HOST:PORT/data/…",
+    schemes: [("siyuan+http", false), ("siyuan+https", true), ("siyuan", true)], tokenVariable: "SIYUAN_TOKEN",
+    destination: SiYuan.destination, takesDirectoryTime: true)
+
+  /// The kernel listens on 6806, and shows what is in `data/assets` below `/assets`.
+  private static func destination(of page: BaseURL, _ path: String) -> String? {
+    guard page.port == 6806 else { return nil }
+    return "siyuan+\(page.origin)\(URLText.encoded(path.hasPrefix("/assets/") ? "/data" + path : path))"
+  }
 
   /// The kernel reads a whole upload into memory; from here on that is worth a word.
   private static let largeSize: Int64 = 512 << 20

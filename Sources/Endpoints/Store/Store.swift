@@ -21,10 +21,15 @@ public protocol Store: Sendable {
   /// - Throws: as `objectPath`.
   func directoryPath(_ text: String) throws(Failure) -> String
 
-  /// Reads the values of the options of `-o` that it knows.
+  /// Asks whether the options of `-o` that it knows go with each other. Each has been read by itself (`EndpointKind.check`).
   ///
-  /// - Throws: `usage` for one that means nothing.
+  /// - Throws: `usage`.
   func checkOptions(_ options: [String: String]) throws(Failure)
+
+  /// Asks whether the options allow what an upload is meant to be.
+  ///
+  /// - Throws: `usage`.
+  func checkUse(_ use: Use, _ options: [String: String]) throws(Failure)
 
   /// What tells the object at `path` from others of the server, whatever way leads to it; nil if the sub-path of the server and the path do.
   /// Asks nobody.
@@ -245,6 +250,7 @@ extension Store {
   public func place(of path: String) throws(Failure) -> String { path }
   public func directoryPath(_ text: String) throws(Failure) -> String { try objectPath(text) }
   public func checkOptions(_ options: [String: String]) throws(Failure) {}
+  public func checkUse(_ use: Use, _ options: [String: String]) throws(Failure) {}
   public func probeNew(_ path: String) async throws(Failure) {}
   public func explanation(of stored: Stored, insteadOf payload: Payload) -> Failure? { nil }
   public func openFiles(_ attributes: Attributes) -> Int { 8 }

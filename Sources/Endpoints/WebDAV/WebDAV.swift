@@ -6,7 +6,9 @@ public import BytePath
 /// So an object goes to a temporary name, and `MOVE` gives it its own.
 public struct WebDAV: BuiltInStore, RenamingStore, DirectoryStore {
   public static let kind = EndpointKind(
-    name: "dav", schemes: [("dav+http", false), ("dav+https", true), ("dav", false), ("davs", true)], options: ["direct"], takesToken: true)
+    name: "dav", title: "WebDAV", example: "dav+http://HOST:PORT/PATH",
+    schemes: [("dav+http", false), ("dav+https", true), ("dav", false), ("davs", true)], options: [.direct], takesToken: true,
+    ownFiles: { [Netrc.path].compactMap { $0 } })
 
   /// Of an answer that lists a directory, in bytes.
   private static let listLimit = 64 << 20

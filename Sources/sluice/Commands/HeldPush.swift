@@ -27,11 +27,13 @@ struct HeldPush: RunnableCommand {
       let selected = try selection.open()
       try FileUse(transfer, []).check()
       let report = try Report(path: transfer.result, console.messages)
-      var pushing = Pushing(command: self, report: report, console: console)
+      let resolver = Resolver(options: transfer, settings: try transfer.httpSettings(), messages: console.messages)
+      var pushing = Pushing(command: self, report: report, console: console, resolver: resolver)
       for (directory, id) in selected where !Task.isCancelled {
         let ended = await pushing.push(id, in: directory)
         if status == 0 { status = ended }
       }
+      await resolver.close()
       pushing.tellOfRefused()
       status = report.exitStatus(status)
     } catch {
@@ -47,6 +49,8 @@ private struct Pushing {
   let command: HeldPush
   let report: Report
   let console: Console
+  /// For all of them: what is sent to one server goes through one store.
+  let resolver: Resolver
   /// The exit status of each that was tried.
   private var tried: [String: Int32] = [:]
   /// Those that only a person's word sends again.
@@ -54,10 +58,11 @@ private struct Pushing {
 
   private var messages: Messages { console.messages }
 
-  init(command: HeldPush, report: Report, console: Console) {
+  init(command: HeldPush, report: Report, console: Console, resolver: Resolver) {
     self.command = command
     self.report = report
     self.console = console
+    self.resolver = resolver
   }
 
   /// What a server has refused is not asked each night again.
@@ -113,17 +118,14 @@ private struct Pushing {
   private func tellOfSuperseded(_ id: String, _ job: HeldJob) async throws(Failure) {
     let texts = job.destinations.filter { $0.isSuperseded == true }.map(\.text)
     guard !texts.isEmpty, !command.evenIfOlder else { return }
-    for result in try Opening(options: command.transfer, settings: try command.transfer.httpSettings(), messages: messages)
-      .open(texts, for: .object)
-    {
+    for result in try resolver.open(texts, for: .object) {
       // Where nothing is to be sent it is of no account that the server is unknown by now.
       guard case .success(let target) = result else { continue }
-      var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
+      var outcome = Outcome(of: target)
       outcome.isSuperseded = true
       outcome.held = id
       report.tell(outcome, messages)
       messages.note(outcome.superseding)
-      await target.endpoint.close()
     }
   }
 
@@ -138,7 +140,7 @@ private struct Pushing {
   }
 
   /// Takes the place of the run that held the spool; that of a run whose input has ended now, if the user wants it to count as newest.
-  private func holding(_ spool: Spool, _ job: HeldJob, _ targets: [Int: Target]) -> Holding {
+  private func held(_ spool: Spool, _ job: HeldJob, _ targets: [Int: Target]) -> HeldSpool {
     var job = job
     let place = SpoolPlace(option: command.selection.spoolDir)
     let number = command.evenIfOlder ? nil : job.number ?? 0
@@ -149,18 +151,17 @@ private struct Pushing {
       guard let name = job.destinations[index].name, name != order.hash(index) else { continue }
       RunOrder.forget(spool.id, job, index, in: place)
     }
-    return Holding(resuming: spool, job, order, messages)
+    return HeldSpool(resuming: spool, job, order, messages)
   }
 
   /// - Parameter chosen: the indices of the job's destinations that it goes to.
   private func send(_ spool: Spool, _ job: HeldJob, to chosen: [Int]) async throws(Failure) -> Int32 {
     let payload = try await Payload.held(spool, length: job.bytes, inputLength: job.inputBytes, sha256: job.sha256)
     let transfer = command.transfer
-    let opened = try Opening(options: transfer, settings: try transfer.httpSettings(), messages: messages)
-      .open(chosen.map { job.destinations[$0].text }, for: .object)
+    let opened = try resolver.open(chosen.map { job.destinations[$0].text }, for: .object)
     try OpenFiles(opened.compactMap { try? $0.get() }, job.attributes).reserve()
     let targetsByIndex = zip(chosen, opened).compactMap { index, result in (try? result.get()).map { (index, $0) } }
-    let holding = holding(spool, job, Dictionary(uniqueKeysWithValues: targetsByIndex))
+    let held = held(spool, job, Dictionary(uniqueKeysWithValues: targetsByIndex))
     var outcomes: [Int: Outcome] = [:]
     var targets: [(index: Int, target: Target)] = []
     for (index, result) in zip(chosen, opened) {
@@ -171,26 +172,20 @@ private struct Pushing {
           targets.append((index, target))
           continue
         }
-        await target.endpoint.close()
-        refused = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
+        refused = Outcome(of: target)
         refused.failure = failure
       case .failure(let failure):
         refused = Outcome(failure, elapsed: .zero)
       }
-      refused.held = holding.ended(index, refused.failure)
+      refused.held = held.ended(index, refused.failure)
       outcomes[index] = refused
       report.tell(refused, messages)
     }
-    let indices = targets.map(\.index)
-    // Who still waits is asked of the job: a destination that can't be opened now needs the bytes later.
-    let isLast = job.destinations.count { !$0.isDone } == 1
-    let deliver = Deliver(
-      payload: payload, isGzip: job.isGzip, attributes: job.attributes, retries: transfer.retryPolicy, verifies: job.verifies,
-      mayMove: isLast, start: .now, messages: messages, holding: holding, indices: indices)
-    let sent = await deliver.run(targets.map(\.target), failed: [:], meters: targets.map { _ in Meter() }) { report.tell($0, messages) }
-    for (index, outcome) in zip(indices, sent) { outcomes[index] = outcome }
-    for (_, target) in targets { await target.endpoint.close() }
-    if let advice = holding.finish() { messages.advice(advice) }
+    let delivery = Delivery(
+      payload: payload, held: held, settings: DeliverySettings(retries: transfer.retryPolicy, start: .now, messages: messages))
+    let sent = await delivery.run(targets, failed: [:], meters: targets.map { _ in Meter() }) { report.tell($0, messages) }
+    for (place, outcome) in zip(targets, sent) { outcomes[place.index] = outcome }
+    if let advice = held.finish() { messages.advice(advice) }
     let failures = outcomes.sorted { $0.key < $1.key }.compactMap(\.value.failure)
     return failures.first?.kind.exitStatus(signal: console.signals.first) ?? 0
   }

@@ -13,7 +13,8 @@ struct ListEndpoints: RunnableCommand {
     for type in builtInEndpoints {
       let kind = type.kind
       let line: JSONValue = [
-        "name": .string(kind.name), "kind": "built-in", "schemes": JSONValue(kind.schemes.map(\.name)), "options": JSONValue(kind.options),
+        "name": .string(kind.name), "kind": "built-in", "schemes": JSONValue(kind.schemes.map(\.name)),
+        "options": JSONValue(kind.options.map(\.key)),
       ]
       report.line(line.text)
     }

@@ -6,11 +6,15 @@ import Endpoints
 struct MakeDirectory: RunnableCommand {
   static let configuration = CommandConfiguration(commandName: "mkdir", abstract: "Make a directory, and its parents.")
 
-  @Option(help: ArgumentHelp("The time of last change, as for put; SiYuan alone.", valueName: "time"))
+  @Option(help: ArgumentHelp("The time of last change, as for put; \(MakeDirectory.kindsWithTime) alone.", valueName: "time"))
   var mtime: Timestamp?
   @OptionGroup var transfer: TransferOptions
   @Argument(help: ArgumentHelp("The directory.", valueName: "dest"))
   var destinations: [String]
+
+  private static var kindsWithTime: String {
+    builtInEndpoints.map { $0.kind }.filter(\.takesDirectoryTime).map(\.title).joined(separator: ", ")
+  }
 
   var verbosity: Messages.Verbosity { transfer.verbosity }
 
@@ -21,7 +25,9 @@ struct MakeDirectory: RunnableCommand {
     }
     return await run.run { (target) throws(Failure) in
       guard modified == nil || target.kind.takesDirectoryTime else {
-        throw Failure(.usage, "\(target.text): --mtime has no effect with mkdir there", hint: "SiYuan alone makes a directory with a time")
+        throw Failure(
+          .usage, "\(target.text): --mtime has no effect with mkdir there",
+          hint: "\(MakeDirectory.kindsWithTime) alone makes a directory with a time")
       }
     }
   }

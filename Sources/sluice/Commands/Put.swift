@@ -8,8 +8,7 @@ struct Put: RunnableCommand {
     abstract: "Upload one stream to one or more destinations.",
     usage: "sluice [put] [options] DEST... [-- COMMAND [ARG...]]",
     discussion: """
-      DEST is alist+http://HOST:PORT/PATH, siyuan+http://HOST:PORT/data/…, s3://BUCKET/KEY, http://HOST:PORT/PATH, \
-      dav+http://HOST:PORT/PATH, a local path, or NAME:PATH of a remote in the config file or of a plugin \
+      DEST is \(builtInEndpoints.map { $0.kind.example }.joined(separator: ", ")), or NAME:PATH of a remote in the config file or of a plugin \
       on PATH.
       A command's output is uploaded only when the command exits 0.
 

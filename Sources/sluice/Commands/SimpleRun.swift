@@ -14,7 +14,8 @@ struct SimpleRun: Sendable {
   func run(checking check: (Target) throws(Failure) -> Void = { _ throws(Failure) in }) async -> Int32 {
     do throws(Failure) {
       let settings = try options.httpSettings()
-      let opened = try Opening(options: options, settings: settings, messages: console.messages).open(destinations, for: purpose)
+      let resolver = Resolver(options: options, settings: settings, messages: console.messages)
+      let opened = try resolver.open(destinations, for: purpose)
       for target in opened.compactMap({ try? $0.get() }) { try check(target) }
       try FileUse(options, opened.compactMap { try? $0.get() }).check()
       try OpenFiles(opened.compactMap { try? $0.get() }, Attributes(options: options.optionValues)).reserve()
@@ -25,6 +26,7 @@ struct SimpleRun: Sendable {
         }
         return await group.reduce(into: [Int: Outcome]()) { $0[$1.0] = $1.1 }
       }
+      await resolver.close()
       let failure = outcomes.sorted { $0.key < $1.key }.lazy.compactMap(\.value.failure).first
       return report.exitStatus(failure?.kind.exitStatus(signal: console.signals.first) ?? 0)
     } catch {
@@ -39,9 +41,8 @@ struct SimpleRun: Sendable {
     switch result {
     case .failure(let refused): outcome = Outcome(refused, elapsed: .zero)
     case .success(let target):
-      outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
+      outcome = Outcome(of: target)
       await attempt(target, &outcome)
-      await target.endpoint.close()
     }
     outcome.elapsed = start.duration(to: .now)
     report.tell(outcome, console.messages)

@@ -24,7 +24,7 @@ struct RemoteReader {
     }
     let url = self[.url]
     guard url != nil || !type.kind.hasServerInURL else { throw Failure(.config, "the remote \(name) has no url") }
-    let (options, further) = (type.kind.options, type.kind.remoteKeys)
+    let (options, further) = (type.kind.options.map(\.key), type.kind.remoteKeys)
     if let unknown = keys.keys.filter({ RemoteKey(rawValue: $0) == nil && !options.contains($0) && !further.contains($0) }).min() {
       throw Failure(.config, "the remote \(name) has the unknown key \(unknown)")
     }

@@ -105,6 +105,6 @@ extension FileUse {
     // A result that is added to the end of a log is no harm to the log, which may be what was uploaded.
     let isLog = !put.input.tee && fcntl(STDOUT_FILENO, F_GETFL) & O_APPEND != 0
     if isOutput, !isLog { writes(STDOUT_FILENO, as: "standard output") }
-    for target in targets where target.endpoint is Published<LocalFile> { replaces(target.path, as: target.text) }
+    for target in targets where target.adoptsSpools { replaces(target.path, as: target.text) }
   }
 }

@@ -33,12 +33,12 @@ final class PartSender: Sendable {
 
   private struct State {
     var facts: [PartFacts] = []
-    var open: [Int: Holding] = [:]
+    var open: [Int: HeldSpool] = [:]
     var progress: [Progress]
   }
 
   private let targets: [Target]
-  private let deliver: @Sendable (Payload, Holding) -> Deliver
+  private let settings: DeliverySettings
   private let job: @Sendable (Payload, _ sha256: Checksum, _ suffix: String) -> HeldJob
   private let order: @Sendable (Payload, [Int: Target]) -> RunOrder
   private let messages: Messages
@@ -47,18 +47,16 @@ final class PartSender: Sendable {
   /// - Parameters:
   ///   - failed: destinations that were refused before.
   ///   - order: takes the place of a part among the objects of other runs.
-  ///   - deliver: makes the delivery of a part.
   ///   - job: makes the job of an object beside the destinations, whose names have the suffix.
   init(
     _ targets: [Target], failed: [Int: Failure], _ messages: Messages, job: @escaping @Sendable (Payload, Checksum, String) -> HeldJob,
-    order: @escaping @Sendable (Payload, [Int: Target]) -> RunOrder,
-    deliver: @escaping @Sendable (Payload, Holding) -> Deliver
+    order: @escaping @Sendable (Payload, [Int: Target]) -> RunOrder, _ settings: DeliverySettings
   ) {
     self.targets = targets
     self.messages = messages
     self.job = job
     self.order = order
-    self.deliver = deliver
+    self.settings = settings
     state = Mutex(State(progress: targets.indices.map { Progress(failure: failed[$0], isOut: failed[$0] != nil) }))
   }
 
@@ -71,10 +69,10 @@ final class PartSender: Sendable {
   /// Takes over a part that has been made. Called in their order.
   func add(_ part: Part) {
     let job = job(part.payload, part.sha256, PartFacts.suffix(part.number))
-    let holding = Holding(leaving: part.payload.spool, job, order(part.payload, targets(beside: PartFacts.suffix(part.number))), messages)
+    let held = HeldSpool(leaving: part.payload.spool, job, order(part.payload, targets(beside: PartFacts.suffix(part.number))), messages)
     state.withLock { state in
       state.facts.append(PartFacts(number: part.number, bytes: part.payload.length, sha256: part.sha256))
-      state.open[part.number] = holding
+      state.open[part.number] = held
     }
   }
 
@@ -85,7 +83,7 @@ final class PartSender: Sendable {
 
   /// Sends a part to the destinations that have not failed. Returns false if no later part can matter.
   func send(_ part: Part) async -> Bool {
-    guard let holding = state.withLock({ $0.open[part.number] }) else { return false }
+    guard let held = state.withLock({ $0.open[part.number] }) else { return false }
     if part.number == 1 { await refuseWholeSets() }
     let failed = Dictionary(uniqueKeysWithValues: progress.enumerated().compactMap { index, one in one.failure.map { (index, $0) } })
     let targets: [Target]
@@ -95,8 +93,9 @@ final class PartSender: Sendable {
       fail(error)
       targets = []
     }
-    let outcomes = await deliver(part.payload, holding).run(targets, failed: failed, meters: targets.map { _ in Meter() }) { _ in }
-    note(outcomes, of: part.number, holding)
+    let outcomes = await Delivery(payload: part.payload, held: held, settings: settings)
+      .run(targets.indexed, failed: failed, meters: targets.map { _ in Meter() }) { _ in }
+    note(outcomes, of: part.number, held)
     part.payload.end()
     part.end()
     return isUseful
@@ -116,11 +115,11 @@ final class PartSender: Sendable {
   }
 
   /// What became of a part is noted in one step with whether it is kept, so that the end of the input meets no half of it.
-  private func note(_ outcomes: [Outcome], of number: Int, _ holding: Holding) {
+  private func note(_ outcomes: [Outcome], of number: Int, _ held: HeldSpool) {
     state.withLock { state in
-      let isKept = holding.close()
+      let isKept = held.close()
       // What is kept has to outlive a loss of power; there are few of them.
-      if isKept { holding.settle() }
+      if isKept { held.settle() }
       state.open[number] = nil
       for (index, outcome) in outcomes.enumerated() {
         state.progress[index].attempts = max(state.progress[index].attempts, outcome.attempts)
@@ -139,8 +138,8 @@ final class PartSender: Sendable {
   func keepRest() -> [String] {
     state.withLock { state in
       let out = state.progress.indices.filter { state.progress[$0].isOut }
-      for holding in state.open.values {
-        holding.keepOrWarn { job in
+      for held in state.open.values {
+        held.keepOrWarn { job in
           job.role = .part
           for index in out { job.destinations[index].isDone = true }
         }
@@ -161,7 +160,7 @@ final class PartSender: Sendable {
   /// Removes the parts that have not been sent, but for those that are kept.
   func closeRest() {
     state.withLock { state in
-      for holding in state.open.values where holding.close() { holding.settle() }
+      for held in state.open.values where held.close() { held.settle() }
       state.open = [:]
     }
   }
@@ -182,6 +181,9 @@ extension Target {
   ///
   /// - Throws: as `objectPath`.
   func beside(_ suffix: String) throws(Failure) -> Target {
-    Target(text: text + suffix, endpoint: endpoint, path: try endpoint.objectPath(path + suffix), server: server, defaults: defaults)
+    var target = self
+    target.text += suffix
+    target.path = try endpoint.objectPath(path + suffix)
+    return target
   }
 }

@@ -22,8 +22,7 @@ struct PartsRun: Sendable {
   let job: @Sendable (Payload, _ sha256: Checksum, _ suffix: String) -> HeldJob
   /// Takes the place of such an object among those of other runs.
   let order: @Sendable (Payload, [Int: Target]) -> RunOrder
-  /// Makes the delivery of such an object.
-  let deliver: @Sendable (Payload, Holding) -> Deliver
+  let settings: DeliverySettings
 
   /// Asks a destination whether a set may be put there. One that is complete is not replaced: that can't be done in one step.
   ///
@@ -54,7 +53,7 @@ struct PartsRun: Sendable {
   /// - Returns: the outcomes in the order of the targets, and what the user is to be told last.
   /// - Throws: the failure of the input; what has arrived by then is no set.
   func run(_ meter: Meter) async throws(Failure) -> (outcomes: [Outcome], advice: String?) {
-    let sender = PartSender(targets, failed: refused, messages, job: job, order: order, deliver: deliver)
+    let sender = PartSender(targets, failed: refused, messages, job: job, order: order, settings)
     let (parts, continuation) = AsyncStream<Part>.makeStream()
     let (manifest, failure) = await withTaskGroup(of: Ending.self) { group in
       group.addTask {
@@ -99,7 +98,7 @@ struct PartsRun: Sendable {
   /// The manifest of a set, ready to be sent and, if it can be, kept.
   private struct Manifest: Sendable {
     let payload: Payload
-    let holding: Holding
+    let held: HeldSpool
     let bytes: Int64
     let sha256: Checksum
   }
@@ -118,9 +117,9 @@ struct PartsRun: Sendable {
     job.role = .manifest
     for (index, progress) in sender.progress.enumerated() where progress.isOut { job.destinations[index].isDone = true }
     let order = order(payload, sender.targets(beside: PartsRun.manifestSuffix))
-    let holding = Holding(leaving: payload.spool, job, order, messages)
-    if holds { holding.keepOrWarn() }
-    return Manifest(payload: payload, holding: holding, bytes: meter.object, sha256: sha256)
+    let held = HeldSpool(leaving: payload.spool, job, order, messages)
+    if holds { held.keepOrWarn() }
+    return Manifest(payload: payload, held: held, bytes: meter.object, sha256: sha256)
   }
 
   private func json(_ parts: [PartFacts], sha256: Checksum, bytes: Int64) -> JSONValue {
@@ -143,8 +142,9 @@ struct PartsRun: Sendable {
       sender.fail(error)
       places = []
     }
-    let sent = await deliver(manifest.payload, manifest.holding).run(places, failed: failed, meters: places.map { _ in Meter() }) { _ in }
-    let advice = manifest.holding.finish()
+    let sent = await Delivery(payload: manifest.payload, held: manifest.held, settings: settings)
+      .run(places.indexed, failed: failed, meters: places.map { _ in Meter() }) { _ in }
+    let advice = manifest.held.finish()
     sender.closeRest()
     tellOfRest(sender, where: \.isOut)
     var outcomes: [Outcome] = []
@@ -157,7 +157,7 @@ struct PartsRun: Sendable {
         outcome.receipt = sent[index].receipt
         outcome.verification = sent[index].verification
         outcome.attempts = max(outcome.attempts, sent[index].attempts)
-        if sent[index].failure != nil, !sender.progress[index].isOut { outcome.held = manifest.holding.id }
+        if sent[index].failure != nil, !sender.progress[index].isOut { outcome.held = manifest.held.id }
       }
       if outcome.failure == nil { await warnOfLaterParts(targets[index], sender.facts.count) }
       outcomes.append(outcome)
@@ -167,7 +167,7 @@ struct PartsRun: Sendable {
 
   private func outcome(of index: Int, _ sender: PartSender, _ meter: Meter) -> Outcome {
     let (target, progress) = (targets[index], sender.progress[index])
-    var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: start.duration(to: .now))
+    var outcome = Outcome(of: target, elapsed: start.duration(to: .now))
     outcome.attempts = progress.attempts
     outcome.uploadTime = progress.uploadTime
     outcome.failure = progress.failure

@@ -11,6 +11,7 @@ struct PutRun: Sendable {
   private let copy: InputCopy
   private let attributes: Attributes
   private let report: Report
+  private let resolver: Resolver
   private let opened: [Result<Target, DestinationFailure>]
 
   /// - Throws: `usage` for what the arguments alone show to be wrong.
@@ -30,10 +31,17 @@ struct PutRun: Sendable {
       modified: put.mtime?.milliseconds, existing: put.noClobber ? .refuse : .overwrite, options: put.transfer.optionValues)
     var settings = try put.transfer.httpSettings()
     settings.rateLimit = put.limitRate?.bytes
-    opened = try Opening(options: put.transfer, settings: settings, messages: messages).open(put.destinations, for: .object)
+    let resolver = Resolver(options: put.transfer, settings: settings, messages: messages)
+    self.resolver = resolver
+    opened = try resolver.open(put.destinations, for: .object)
     let targets = opened.compactMap { try? $0.get() }
     try PutRun.checkPlugins(among: targets, put)
-    try PutRun.checkTasks(among: targets, put)
+    let use = Use(verifies: put.verify, isInParts: put.partSize != nil)
+    for target in targets {
+      do throws(Failure) { try target.endpoint.checkUse(use, target.defaults.merging(put.transfer.optionValues) { $1 }) } catch {
+        throw Failure(error.kind, "\(target.text): \(error.message)", hint: error.hint)
+      }
+    }
     try FileUse(put, plan.input, targets).check()
     var files = OpenFiles(targets, attributes)
     files.add(plan)
@@ -53,22 +61,6 @@ struct PutRun: Sendable {
     }
   }
 
-  /// The remote may ask for a task as well as the flag.
-  private static func checkTasks(among targets: [Target], _ put: Put) throws(Failure) {
-    for target in targets where !target.kind.isPlugin {
-      let options = target.defaults.merging(put.transfer.optionValues) { $1 }
-      guard options["as-task"] != nil else { continue }
-      if put.partSize != nil {
-        throw Failure(
-          .usage, "\(target.text): as-task does not go with --part-size", hint: "a set is complete when its parts are, and a task is not")
-      }
-      if put.verify, options["wait"] == nil {
-        throw Failure(
-          .usage, "\(target.text): --verify with as-task needs -o wait", hint: "before the task ends there is nothing to verify")
-      }
-    }
-  }
-
   func run() async throws(Failure) -> Int32 {
     var outcomes: [Outcome] = []
     var targets: [Target] = []
@@ -82,7 +74,7 @@ struct PutRun: Sendable {
     // What the config file or a path shows to be wrong is mended before the input is read, not after.
     guard outcomes.isEmpty else { return end(outcomes, reporting: true) }
     outcomes = await deliver(to: targets)
-    for target in targets { await target.endpoint.close() }
+    await resolver.close()
     return end(outcomes, reporting: false)
   }
 
@@ -149,15 +141,14 @@ struct PutRun: Sendable {
       sha256: payload.spool == nil ? nil : try await payload.digest(.sha256), isGzip: isGzip, attributes: attributes, verifies: put.verify)
     let waiting = targets.enumerated().filter { refused[$0.offset] == nil }
     let order = order(of: payload, Dictionary(uniqueKeysWithValues: waiting.map { ($0.offset, $0.element) }))
-    let holding = Holding(payload.spool, job, order, holds: !put.noHold, messages)
-    let deliver = Deliver(
-      payload: payload, isGzip: isGzip, levels: plan.gzip?.level == .automatic ? levels.json : nil, attributes: attributes,
-      retries: put.transfer.retryPolicy, verifies: put.verify, hashesFile: !put.noSha256, mayMove: targets.count == 1,
-      start: start, messages: messages, holding: holding, ended: { progress.ended($0) })
-    let safety = Task { await holding.bringToDiskIfLong() }
+    let held = HeldSpool(payload.spool, job, order, holds: !put.noHold, messages)
+    let delivery = Delivery(
+      payload: payload, held: held, settings: deliverySettings, levels: plan.gzip?.level == .automatic ? levels.json : nil,
+      ended: { progress.ended($0) })
+    let safety = Task { await held.bringToDiskIfLong() }
     defer { safety.cancel() }
-    let outcomes = await deliver.run(targets, failed: refused, meters: meters) { report.tell($0, messages) }
-    if let advice = holding.finish() { messages.advice(advice) }
+    let outcomes = await delivery.run(targets.indexed, failed: refused, meters: meters) { report.tell($0, messages) }
+    if let advice = held.finish() { messages.advice(advice) }
     return outcomes
   }
 
@@ -177,6 +168,10 @@ struct PutRun: Sendable {
     return ended.outcomes
   }
 
+  private var deliverySettings: DeliverySettings {
+    DeliverySettings(retries: put.transfer.retryPolicy, hashesFile: !put.noSha256, start: start, messages: messages)
+  }
+
   private static func partsAtATime(of size: Int64, _ put: Put) -> Int { put.maxSpool.map { Int(min($0.bytes / size, 64)) } ?? 2 }
 
   private func parts(of size: Int64, to targets: [Target], _ refused: [Int: Failure]) -> PartsRun {
@@ -191,11 +186,7 @@ struct PutRun: Sendable {
           sha256: sha256, isGzip: isGzip, attributes: attributes, verifies: put.verify)
       },
       order: { payload, targets in order(of: payload, targets) },
-      deliver: { payload, holding in
-        Deliver(
-          payload: payload, isGzip: isGzip, attributes: attributes, retries: put.transfer.retryPolicy, verifies: put.verify,
-          mayMove: targets.count == 1, start: start, messages: messages, holding: holding)
-      })
+      settings: deliverySettings)
   }
 
   /// Its input has ended: it takes its place among the runs.
@@ -209,8 +200,7 @@ struct PutRun: Sendable {
     var found = await withTaskGroup(of: PreflightFindings.self) { group in
       for (index, target) in targets.enumerated() {
         group.addTask {
-          var attributes = attributes
-          attributes.options = target.defaults.merging(attributes.options) { $1 }
+          let attributes = target.attributes(attributes)
           do throws(Failure) {
             guard put.partSize == nil else {
               try await PartsRun.check(target, attributes)
@@ -245,7 +235,7 @@ struct PutRun: Sendable {
   }
 
   private func outcome(of target: Target, _ failure: Failure?) -> Outcome {
-    var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: start.duration(to: .now))
+    var outcome = Outcome(of: target, elapsed: start.duration(to: .now))
     outcome.failure = failure
     if put.dryRun { outcome.plan = plan }
     return outcome
@@ -274,7 +264,7 @@ private struct PreflightFindings: Sendable {
 extension Target {
   /// The text that still means the same in another working directory.
   fileprivate var absoluteText: String {
-    guard endpoint is Published<LocalFile>, !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return text }
+    guard adoptsSpools, !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return text }
     defer { free(folder) }
     return "\(String(cString: folder))/\(path)"
   }

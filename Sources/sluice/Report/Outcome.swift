@@ -14,22 +14,35 @@ struct Outcome: Sendable {
   var uploadTime: Duration?
   var receipt = Receipt()
   var verification: Verification?
-  var failure: Failure?
+  var failure: Failure? {
+    didSet {
+      guard let likely, let kind = failure?.kind, [.rejected, .auth, .protocol].contains(kind) else { return }
+      failure?.hint = likely
+    }
+  }
   /// True if the object was not sent, because that of a newer run stands under its name.
   var isSuperseded = false
   var held: String?
 
-  init(destination: String, endpoint: String?, path: String?, elapsed: Duration) {
-    self.destination = destination
-    self.endpoint = endpoint
-    self.path = path
+  /// What the user may have meant by the destination.
+  private let likely: String?
+
+  init(of target: Target, elapsed: Duration = .zero) {
+    destination = target.text
+    endpoint = target.kind.name
+    path = target.path
+    likely = target.likely
     self.elapsed = elapsed
   }
 
   /// Of a destination that could not be opened.
   init(_ refused: DestinationFailure, elapsed: Duration) {
-    self.init(destination: refused.text, endpoint: refused.endpoint, path: refused.path, elapsed: elapsed)
+    destination = refused.text
+    endpoint = refused.endpoint
+    path = refused.path
+    likely = nil
     failure = refused.failure
+    self.elapsed = elapsed
   }
 
   /// For people, why the object was not sent.

@@ -1,45 +1,50 @@
 import BytePath
 import Endpoints
 
-/// Takes one payload to many destinations, side by side, and reports each as it ends.
-struct Deliver: Sendable {
-  let payload: Payload
-  let isGzip: Bool
-  /// For the result; see `PayloadFacts`.
-  var levels: JSONValue?
-  let attributes: Attributes
-  let retries: RetryPolicy
-  let verifies: Bool
+/// What the deliveries of a run have in common.
+struct DeliverySettings: Sendable {
+  var retries: RetryPolicy
   /// Whether the result has the SHA-256 of a regular file that was sent from where it lies. A spool's is at hand in any case.
   var hashesFile = true
-  /// Whether the spool may become the object of a lone destination by being moved there: nobody else waits for its bytes.
-  let mayMove: Bool
-  let start: ContinuousClock.Instant
-  let messages: Messages
-  let holding: Holding
-  /// The indices that the targets have in the job; nil if they are the same.
-  var indices: [Int]?
+  var start: ContinuousClock.Instant
+  var messages: Messages
+}
+
+/// Takes one payload to the destinations of its job, side by side, and reports each as it ends.
+struct Delivery: Sendable {
+  let payload: Payload
+  let held: HeldSpool
+  let settings: DeliverySettings
+  /// For the result; see `PayloadFacts`.
+  var levels: JSONValue?
   /// Called as each destination ends.
   var ended: @Sendable (Int) -> Void = { _ in }
 
-  /// - Parameter failed: destinations that were refused before, with the reason; they are reported in their turn.
+  private var messages: Messages { settings.messages }
+
+  /// - Parameters:
+  ///   - targets: each with its index in the job.
+  ///   - failed: by that index, destinations that were refused before, with the reason; they are reported in their turn.
+  ///   - meters: of the targets, in their order.
   /// - Returns: the outcomes in the order of the targets.
   func run(
-    _ targets: [Target], failed: [Int: Failure], meters: [Meter], report: @escaping @Sendable (Outcome) -> Void
+    _ targets: [(index: Int, target: Target)], failed: [Int: Failure], meters: [Meter], report: @escaping @Sendable (Outcome) -> Void
   ) async -> [Outcome] {
-    if mayMove { payload.allowMoving() }
+    // The spool may become the object of a lone destination: nobody else waits for its bytes.
+    if held.isWantedOnce { payload.allowMoving() }
     // Destinations that exclude each other form one line; the lines run side by side.
-    let lines = Dictionary(grouping: targets.indices) { targets[$0].endpoint.exclusionKey ?? "#\($0)" }
+    let lines = Dictionary(grouping: targets.indices) { targets[$0].target.endpoint.exclusionKey ?? "#\($0)" }
     return await withTaskGroup(of: [(Int, Outcome)].self) { group in
       for line in lines.values {
         group.addTask {
           var outcomes: [(Int, Outcome)] = []
-          for index in line {
-            var outcome = await self.deliver(to: targets[index], at: indices?[index] ?? index, refused: failed[index], meters[index])
-            if !outcome.isSuperseded { outcome.held = holding.ended(indices?[index] ?? index, outcome.failure) }
+          for place in line {
+            let (index, target) = targets[place]
+            var outcome = await self.deliver(to: target, at: index, refused: failed[index], meters[place])
+            if !outcome.isSuperseded { outcome.held = held.ended(index, outcome.failure) }
             ended(index)
             report(outcome)
-            outcomes.append((index, outcome))
+            outcomes.append((place, outcome))
           }
           return outcomes
         }
@@ -51,49 +56,48 @@ struct Deliver: Sendable {
   }
 
   private func deliver(to target: Target, at index: Int, refused: Failure?, _ meter: Meter) async -> Outcome {
-    var outcome = Outcome(destination: target.text, endpoint: target.kind.name, path: target.path, elapsed: .zero)
-    outcome.payload = PayloadFacts(inputBytes: payload.inputLength, bytes: payload.length, isGzip: isGzip, levels: levels)
+    var outcome = Outcome(of: target)
+    outcome.payload = PayloadFacts(inputBytes: payload.inputLength, bytes: payload.length, isGzip: held.job.isGzip, levels: levels)
     if let refused {
       outcome.failure = refused
     } else {
       await take(turn: index, to: target, meter, &outcome)
     }
     // A regular file that could not be sent need not be read to its end for a hash.
-    if payload.spool != nil || (hashesFile && outcome.failure == nil) {
+    if payload.spool != nil || (settings.hashesFile && outcome.failure == nil) {
       do throws(Failure) { outcome.payload?.sha256 = try await payload.digestOfSent() } catch {
         outcome.failure = outcome.failure ?? error
       }
     }
-    outcome.elapsed = start.duration(to: .now)
+    outcome.elapsed = settings.start.duration(to: .now)
     return outcome
   }
 
   /// Sends the object when nobody else uploads to the name, unless that of a newer run stands there.
   private func take(turn index: Int, to target: Target, _ meter: Meter, _ outcome: inout Outcome) async {
     do throws(Failure) {
-      switch try await holding.order.turn(index, target, attributes.existing) {
+      switch try await held.order.turn(index, target, held.job.attributes.existing) {
       case .go:
-        if mayMove, target.endpoint is Published<LocalFile> { holding.order.mayMove(index) }
-        await send(to: target, meter, holding.checkpoint(for: index), &outcome)
-        let order = holding.order
+        if payload.mayBeMoved, target.adoptsSpools { held.order.mayMove(index) }
+        await send(to: target, meter, held.checkpoint(for: index), &outcome)
+        let order = held.order
         // It may have to bring the jobs of older runs to the disk.
         if outcome.failure == nil { try? await onThread { () throws(Failure) in order.stored(index) } }
       case .superseded:
         outcome.isSuperseded = true
-        outcome.held = holding.superseded(index)
+        outcome.held = held.superseded(index)
         messages.note(outcome.superseding)
       }
     } catch {
       outcome.failure = error
     }
-    holding.order.endTurn(index)
+    held.order.endTurn(index)
   }
 
   private func send(to target: Target, _ meter: Meter, _ checkpoint: Checkpoint, _ outcome: inout Outcome) async {
-    if hashesFile { payload.hashWhileSent() }
-    var attributes = attributes
-    attributes.options = target.defaults.merging(attributes.options) { $1 }
-    let retry = Retry(target: target, policy: retries, verifies: verifies, messages: messages)
+    if settings.hashesFile { payload.hashWhileSent() }
+    let attributes = target.attributes(held.job.attributes)
+    let retry = Retry(target: target, policy: settings.retries, verifies: held.job.verifies, messages: messages)
     let upload = Upload(payload, to: target.path, attributes, meter, checkpoint)
     let (result, attempts) = await retry.put(upload)
     outcome.attempts = attempts
@@ -116,7 +120,7 @@ struct Deliver: Sendable {
   /// - Returns: whether it was done.
   private func abandon(_ upload: Upload, to target: Target, _ failure: Failure) async -> Bool {
     let isFinal = [.rejected, .exists, .input, .usage].contains(failure.kind)
-    guard upload.checkpoint.text != nil, isFinal || !holding.isResumable else { return false }
+    guard upload.checkpoint.text != nil, isFinal || !held.isResumable else { return false }
     let failure = await cleaningUp { () throws(Failure) in try await target.endpoint.abandon(upload) }
     if let failure { messages.warning("\(target.text): what has arrived of the object could not be removed: \(failure.message)") }
     return failure == nil

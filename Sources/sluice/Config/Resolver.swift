@@ -1,37 +1,42 @@
 import BytePath
 import Endpoints
-
-/// A destination of a run: its endpoint, opened, and the path there.
-struct Target: Sendable {
-  /// As the user wrote it, less a password.
-  let text: String
-  let endpoint: any Endpoint
-  let path: String
-  /// The server and the user there; empty if the endpoint alone knows the server, or there is none.
-  let server: String
-  /// `-o` options that the remote of the config file sets.
-  let defaults: [String: String]
-  /// The files that the credentials and the server come from.
-  var reads: [String] = []
-
-  var kind: EndpointKind { endpoint.kind }
-
-  /// The same text for the same object, whatever way leads to it; as far as a plugin's destination tells.
-  var identity: String {
-    kind.isPlugin ? "\(kind.name)\n\(text)" : "\(kind.name)\n\(server)\n\(endpoint.identity(of: path) ?? path)"
-  }
-}
+import Synchronization
 
 /// What a destination is for: the rules for its path differ.
 enum Purpose {
   case object, directory
 }
 
-/// Opens the destinations of a command.
-struct Opening {
+/// Makes destinations out of what the user wrote: finds the remote or the plugin, and opens one store for each, however many destinations are
+/// there.
+final class Resolver: Sendable {
   let options: TransferOptions
-  let settings: HTTPSettings
-  let messages: Messages
+  private let settings: HTTPSettings
+  private let messages: Messages
+  /// By the remote.
+  private let stores = Mutex<[String: any Endpoint]>([:])
+
+  init(options: TransferOptions, settings: HTTPSettings, messages: Messages) {
+    self.options = options
+    self.settings = settings
+    self.messages = messages
+  }
+
+  /// Lets go of all connections.
+  func close() async {
+    for store in stores.withLock({ $0.values.map { $0 } }) { await store.close() }
+  }
+
+  /// The store of a remote, opened if it is not yet.
+  private func store(of place: Place) throws(Failure) -> any Endpoint {
+    let key = "\(place.kind.name)\n\(place.key)\n\(place.remote.key)"
+    if let known = stores.withLock({ $0[key] }) { return known }
+    let messages = messages
+    let store = try place.open(
+      place.remote, EndpointContext(http: settings, warn: { messages.warning($0) }, detail: { messages.detail($0) }))
+    stores.withLock { $0[key] = store }
+    return store
+  }
 
   /// Opens every destination, connecting to none.
   ///
@@ -48,6 +53,7 @@ struct Opening {
         let (place, path) = try place(of: destination, text, config)
         (refused.endpoint, refused.path) = (place.kind.name, path)
         var target = try target(refused.text, place, path, purpose)
+        if case .url(_, let remote, let path) = destination { target.likely = likely(remote, path, target.kind) }
         if case .named = destination, let file = config?.file { target.reads.append(file) }
         results.append(.success(target))
       } catch {
@@ -58,6 +64,13 @@ struct Opening {
     }
     try checkEffect(on: results.compactMap { try? $0.get() }, for: purpose)
     return results
+  }
+
+  /// The address of a server's web pages is pasted for that of its API.
+  private func likely(_ remote: Remote, _ path: String, _ kind: EndpointKind) -> String? {
+    guard let base = remote.base, kind.schemes.contains(where: { $0.name == "http" }) else { return nil }
+    let others = builtInEndpoints.lazy.map { $0.kind }.compactMap { other in other.destination(base, path).map { (other.title, $0) } }
+    return others.first.map { "if this is \($0), write \($1)" }
   }
 
   private func place(of destination: Destination, _ text: String, _ config: ConfigFile?) throws(Failure) -> (Place, path: String) {
@@ -80,12 +93,14 @@ struct Opening {
       place.remote.token = .file(tokenFile)
       place.remote.username = nil
     }
-    let messages = messages
-    let endpoint = try place.open(
-      place.remote, EndpointContext(http: settings, warn: { messages.warning($0) }, detail: { messages.detail($0) }))
-    do throws(Failure) { try endpoint.checkOptions(place.defaults.merging(options.optionValues) { $1 }) } catch {
+    let endpoint = try store(of: place)
+    let check = { (values: [String: String]) throws(Failure) in
+      try endpoint.kind.check(values)
+      try endpoint.checkOptions(values)
+    }
+    do throws(Failure) { try check(place.defaults.merging(options.optionValues) { $1 }) } catch {
       // Without the flags it would be no better.
-      if (try? endpoint.checkOptions(place.defaults)) == nil { throw Failure(.config, "\(text): \(error.message)", hint: error.hint) }
+      if (try? check(place.defaults)) == nil { throw Failure(.config, "\(text): \(error.message)", hint: error.hint) }
       throw error
     }
     let path = try purpose == .object ? endpoint.objectPath(pathText) : endpoint.directoryPath(pathText)
@@ -104,14 +119,16 @@ struct Opening {
     guard !targets.isEmpty else { return }
     try checkKeys(on: targets)
     for option in options.endpointOptions where !targets.contains(where: { $0.kind.takes(option.key, for: purpose) }) {
-      let known = Set(builtInEndpoints.flatMap { $0.kind.options }).sorted().joined(separator: ", ")
+      let known = Set(builtInEndpoints.flatMap { $0.kind.options.map(\.key) }).sorted().joined(separator: ", ")
       throw purpose == .directory
         ? Failure(.usage, "-o \(option.key) has no effect with mkdir")
         : Failure(.usage, "no destination here knows -o \(option.key)", hint: "there are: \(known)")
     }
-    let takesWait = { (target: Target) in target.kind.isPlugin || target.defaults["as-task"] != nil }
-    if options.optionValues["wait"] != nil, options.optionValues["as-task"] == nil, !targets.contains(where: takesWait) {
-      throw Failure(.usage, "-o wait has no effect without -o as-task")
+    for (option, need) in targets.flatMap({ $0.kind.options }).compactMap({ option in option.needs.map { (option.key, $0) } }) {
+      let takes = { (target: Target) in target.kind.isPlugin || target.defaults[need] != nil }
+      if options.optionValues[option] != nil, options.optionValues[need] == nil, !targets.contains(where: takes) {
+        throw Failure(.usage, "-o \(option) has no effect without -o \(need)")
+      }
     }
     let takers = targets.filter { $0.kind.takesToken }
     if options.tokenFile != nil, takers.count != 1 {
@@ -146,7 +163,9 @@ struct Opening {
 
 extension EndpointKind {
   /// With `mkdir` the built-in ones have no options.
-  fileprivate func takes(_ option: String, for purpose: Purpose) -> Bool { isPlugin || purpose == .object && options.contains(option) }
+  fileprivate func takes(_ option: String, for purpose: Purpose) -> Bool {
+    isPlugin || purpose == .object && options.contains { $0.key == option }
+  }
 }
 
 /// A failure and the destination it is about.
@@ -163,6 +182,8 @@ struct Place {
   var remote: Remote
   /// `-o` options that the config file sets for it.
   var defaults: [String: String] = [:]
+  /// Tells it from other places of the same remote.
+  var key = ""
   /// Makes the endpoint of the remote.
   let open: (Remote, EndpointContext) throws(Failure) -> any Endpoint
 
@@ -177,6 +198,7 @@ struct Place {
   init(plugin program: PluginProgram, remote: Remote, options: [String: String]) {
     kind = Plugin.kind(of: program)
     self.remote = remote
+    key = options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: "\n")
     open = { (remote, context) throws(Failure) in Plugin(program, remote, options: options, context) }
   }
 }

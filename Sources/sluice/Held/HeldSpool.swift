@@ -10,16 +10,27 @@ import Synchronization
 /// A job is on the disk, and so outlives a loss of power, from the fifth second of an upload on, and whenever an object is held in the end.
 /// An upload that takes less long pays nothing for it. From then on each change of the job is brought there before it has its name: some file
 /// systems keep the name and lose the bytes otherwise, and a job without bytes is worse than an older one.
-final class Holding: Sendable {
+final class HeldSpool: Sendable {
+  /// Each is more than the one before it.
+  private enum Stage: Comparable {
+    /// The spool dies with the process.
+    case loose
+    /// It is to outlive the process, and its job could not be written.
+    case wanted
+    /// It does: the job is beside it.
+    case kept
+    /// It outlives a loss of power as well: the data is on the disk, and the job gets there with each change.
+    case safe
+  }
+
   private struct State {
     var job: HeldJob
-    /// Whether the spool is to outlive the process.
-    var isWanted: Bool
-    /// Whether it does: the job is beside it.
-    var isKept = false
-    /// Whether the data is on the disk, and the job must get there with each change.
-    var isDurable = false
+    var stage: Stage
+    /// Whether the run has done with it.
     var isClosed = false
+
+    var isKept: Bool { stage >= .kept }
+    var isSafe: Bool { stage == .safe }
   }
 
   /// The run's place among others.
@@ -46,20 +57,26 @@ final class Holding: Sendable {
   ///   - spool: nil if the object is a regular file, which stays where it lies.
   ///   - holds: false with `--no-hold`.
   convenience init(_ spool: Spool?, _ job: HeldJob, _ order: RunOrder, holds: Bool, _ messages: Messages) {
-    self.init(spool, order, State(job: job, isWanted: holds), messages)
+    self.init(spool, order, State(job: job, stage: holds ? .wanted : .loose), messages)
     if holds { keepOrWarn() }
   }
 
   /// One that does not outlive the process until `keep` says so.
   convenience init(leaving spool: Spool?, _ job: HeldJob, _ order: RunOrder, _ messages: Messages) {
-    self.init(spool, order, State(job: job, isWanted: false), messages)
+    self.init(spool, order, State(job: job, stage: .loose), messages)
   }
 
   /// Goes on with a spool whose job is beside it already: a disk that is full must not keep it from being sent.
   convenience init(resuming spool: Spool, _ job: HeldJob, _ order: RunOrder, _ messages: Messages) {
-    self.init(spool, order, State(job: job, isWanted: true, isKept: true, isDurable: true), messages)
+    self.init(spool, order, State(job: job, stage: .safe), messages)
     order.hold(spool, for: job.waiting, isDurable: false)
   }
+
+  /// What is to be done with the spool, as it is known by now.
+  var job: HeldJob { state.withLock { $0.job } }
+
+  /// Whether no more than one destination waits for the bytes, be it one that can't be opened now.
+  var isWantedOnce: Bool { job.destinations.count { !$0.isDone } == 1 }
 
   /// The ID of the spool if it is kept.
   var id: String? { state.withLock { $0.isKept ? spool?.id : nil } }
@@ -73,12 +90,12 @@ final class Holding: Sendable {
     let isNew = try state.withLock { (state) throws(Failure) in
       guard !state.isClosed else { return false }
       change(&state.job)
-      state.isWanted = true
+      state.stage = max(state.stage, .wanted)
       guard !state.job.isDone else { return false }
       // First, so that none is held of which a later success does not know.
-      if !state.isKept { order.hold(spool, for: state.job.waiting, isDurable: state.isDurable) }
-      try state.job.write(to: spool, isDurable: state.isDurable)
-      defer { state.isKept = true }
+      if !state.isKept { order.hold(spool, for: state.job.waiting, isDurable: state.isSafe) }
+      try state.job.write(to: spool, isDurable: state.isSafe)
+      defer { state.stage = max(state.stage, .kept) }
       return !state.isKept
     }
     if isNew { point(isDurable: false) }
@@ -131,7 +148,7 @@ final class Holding: Sendable {
     }
     if let failureToTell { messages.warning(failureToTell.message) }
     // There may be room for the job by now.
-    if failure != nil, state.withLock({ $0.isWanted && !$0.isKept }) { try? keep { _ in } }
+    if failure != nil, state.withLock({ $0.stage == .wanted }) { try? keep { _ in } }
     return failure == nil || spool?.isMoved != false ? nil : id
   }
 
@@ -143,7 +160,7 @@ final class Holding: Sendable {
       body(&state.job)
       // With the last one the spool goes, or is gone.
       guard state.isKept, !state.job.isDone else { return nil }
-      do throws(Failure) { try state.job.write(to: spool, isDurable: state.isDurable) } catch { return error }
+      do throws(Failure) { try state.job.write(to: spool, isDurable: state.isSafe) } catch { return error }
       return nil
     }
   }
@@ -163,7 +180,7 @@ final class Holding: Sendable {
     try spool.synchronizeData()
     order.synchronizeCounter()
     let isNeeded = try state.withLock { (state) throws(Failure) in
-      state.isDurable = true
+      state.stage = .safe
       guard !state.isClosed || !state.job.isDone, !spool.isMoved else { return false }
       try state.job.write(to: spool, isDurable: true)
       return true
@@ -203,7 +220,7 @@ final class Holding: Sendable {
   ///
   /// - Returns: for the user's last line how to send what stays, or that it does not although it should; nil if nothing waits to be sent.
   func finish() -> String? {
-    let isLost = state.withLock { $0.isWanted && !$0.isKept && !$0.job.waiting.isEmpty } && spool?.isMoved == false
+    let isLost = state.withLock { $0.stage == .wanted && !$0.job.waiting.isEmpty } && spool?.isMoved == false
     guard close(), let spool else { return isLost ? "the object could not be held, because its job could not be written" : nil }
     settle()
     guard state.withLock({ !$0.job.waiting.isEmpty }) else { return nil }

@@ -1,0 +1,41 @@
+import BytePath
+import Endpoints
+
+/// A destination of a run: its endpoint, opened, and the path there.
+struct Target: Sendable {
+  /// As the user wrote it, less a password.
+  var text: String
+  let endpoint: any Endpoint
+  var path: String
+  /// The server and the user there; empty if the endpoint alone knows the server, or there is none.
+  let server: String
+  /// `-o` options that the remote of the config file sets.
+  let defaults: [String: String]
+  /// The files that the credentials and the server come from.
+  var reads: [String] = []
+
+  /// A hint at another kind of endpoint that the address looks like.
+  var likely: String?
+
+  var kind: EndpointKind { endpoint.kind }
+
+  /// Whether a spool can become the object, which then is a file of this machine.
+  var adoptsSpools: Bool { endpoint.adoptsSpools }
+
+  /// With the options of the remote under those that were given.
+  func attributes(_ given: Attributes) -> Attributes {
+    var attributes = given
+    attributes.options = defaults.merging(given.options) { $1 }
+    return attributes
+  }
+
+  /// The same text for the same object, whatever way leads to it; as far as a plugin's destination tells.
+  var identity: String {
+    kind.isPlugin ? "\(kind.name)\n\(text)" : "\(kind.name)\n\(server)\n\(endpoint.identity(of: path) ?? path)"
+  }
+}
+
+extension [Target] {
+  /// Each with its index, which is that in the job of the run.
+  var indexed: [(index: Int, target: Target)] { enumerated().map { ($0.offset, $0.element) } }
+}
