@@ -20,13 +20,18 @@ struct InjectionTests {
   /// A way of the bytes.
   enum Way: String, CaseIterable, Sendable {
     case inputToFile, inputToPlain, inputToSiYuan, fileToPlain, fileToFile, heldToPlain, heldToFile
+    case inputToAList, inputToDAV, inputToS3, inputToPlugin
 
     var isHeld: Bool { self == .heldToPlain || self == .heldToFile }
-    var place: Trial.Place {
+    var server: StoreServer {
       switch self {
       case .inputToFile, .fileToFile, .heldToFile: .file
       case .inputToSiYuan: .siyuan
-      case .inputToPlain, .fileToPlain, .heldToPlain: .plain
+      case .inputToPlain, .fileToPlain, .heldToPlain: .http(nil)
+      case .inputToAList: .alist
+      case .inputToDAV: .dav(nil)
+      case .inputToS3: .s3(nil)
+      case .inputToPlugin: .plugin
       }
     }
   }
@@ -42,6 +47,10 @@ struct InjectionTests {
   }
 
   private static let inputs: [Way] = [.inputToFile, .inputToPlain, .inputToSiYuan]
+  /// The other stores: what happens before an object is sent is the same for all.
+  private static let others: [Way] = [.inputToAList, .inputToDAV, .inputToS3, .inputToPlugin]
+  /// The calls that have to do with the store.
+  private static let sending: Set = ["sendfile", "connect", "epoll_wait", "exit_group"]
   private static let holds: [Way] = [.heldToPlain, .heldToFile]
 
   static let rows: [Row] = [
@@ -50,10 +59,10 @@ struct InjectionTests {
     // One that fails where it is asked whether it can be done at all leaves the bytes to read and write.
     Row(
       calls: Calls(name: "sendfile", times: 1...3), errors: ["EIO"], statuses: [65, 74],
-      ways: [.fileToPlain, .inputToPlain, .heldToPlain]),
+      ways: [.fileToPlain, .inputToPlain, .heldToPlain] + others),
     Row(
       calls: Calls(name: "sendfile", times: 1...2), errors: ["ECONNRESET"], statuses: [69],
-      ways: [.fileToPlain, .inputToPlain, .heldToPlain]),
+      ways: [.fileToPlain, .inputToPlain, .heldToPlain] + others),
     Row(calls: Calls(name: "write", times: 30...31), errors: ["ENOSPC", "EIO"], statuses: [74], ways: inputs),
     Row(calls: Calls(name: "mkdir"), errors: ["ENOSPC", "EIO"], statuses: [74], ways: inputs),
     Row(calls: Calls(name: "flock", times: 1...3), errors: ["ENOLCK", "EIO"], statuses: [74], ways: inputs),
@@ -70,9 +79,12 @@ struct InjectionTests {
     Row(calls: Calls(name: "read", on: .job, times: 1...2), errors: ["EIO"], statuses: [74], ways: holds),
     Row(calls: Calls(name: "write", on: .newJob), errors: ["ENOSPC", "EIO"], statuses: [74], ways: holds),
     Row(calls: Calls(name: "close", on: .newJob), errors: ["EIO"], statuses: [74], ways: holds),
-    Row(calls: Calls(name: "socket"), errors: ["EMFILE", "ENOBUFS"], statuses: [69], ways: [.inputToPlain, .heldToPlain]),
-    Row(calls: Calls(name: "connect"), errors: ["ENETUNREACH"], statuses: [69], ways: [.inputToPlain, .heldToPlain]),
+    Row(calls: Calls(name: "socket"), errors: ["EMFILE", "ENOBUFS"], statuses: [69], ways: [.inputToPlain, .heldToPlain] + others),
+    Row(calls: Calls(name: "connect"), errors: ["ENETUNREACH"], statuses: [69], ways: [.inputToPlain, .heldToPlain] + others),
     Row(calls: Calls(name: "pipe2", times: 1...2), errors: ["EMFILE"], statuses: [74], ways: [.inputToFile]),
+    Row(calls: Calls(name: "read", on: .input), errors: ["EIO"], statuses: [65], ways: others),
+    Row(calls: Calls(name: "pread64", on: .spool, times: 1...2), errors: ["EIO"], statuses: [74], ways: others),
+    Row(calls: Calls(name: "execve", times: 1...2), errors: ["EIO", "ENOMEM"], statuses: [78], ways: [.inputToPlugin]),
   ]
 
   private let box = Sandbox.here
@@ -98,7 +110,7 @@ struct InjectionTests {
           // Not all calls of a kind belong to the bytes: one that fails may be of no account.
           let status = try #require(run.exit, "\(what)")
           #expect(status == 0 || row.statuses.contains(status), "\(what)")
-          if status == 0 { #expect(try trial.found() == .whole, "\(what)") }
+          if status == 0 { #expect(try await trial.found() == .whole, "\(what)") }
           // What can't be unlinked stays for the next run.
           try await trial.settle(wasKilled: row.calls.name == "unlinkat", what)
         }
@@ -117,11 +129,12 @@ struct InjectionTests {
   func interrupted(calls: Calls, way: Way) async throws {
     let isAboutHeld = [.data, .job, .newJob].contains(calls.on)
     guard isAboutHeld == way.isHeld || calls.on == .any || calls.on == .spool else { return }
+    guard !InjectionTests.others.contains(way) || InjectionTests.sending.contains(calls.name) else { return }
     let trial = try await trial(way, short)
     let fault = "\(calls.name):error=EINTR:when=1+2"
     let run = try await self.run(way, trial, fault, calls.on)
     try run.success()
-    #expect(try trial.found() == .whole, "\(way), \(fault)")
+    #expect(try await trial.found() == .whole, "\(way), \(fault)")
     #expect(box.spoolNames.isEmpty)
   }
 
@@ -133,10 +146,11 @@ struct InjectionTests {
       Calls(name: "renameat", times: 1...3), Calls(name: "fsync", times: 1...4), Calls(name: "unlinkat", times: 1...2),
       Calls(name: "sendfile", times: 1...4), Calls(name: "connect"), Calls(name: "close", on: .spool, times: 1...4),
       Calls(name: "fchmod"), Calls(name: "exit_group"),
-    ], [Way.inputToFile, .inputToPlain, .inputToSiYuan])
+    ], [Way.inputToFile, .inputToPlain, .inputToSiYuan] + InjectionTests.others)
   func dies(calls: Calls, way: Way) async throws {
+    guard !InjectionTests.others.contains(way) || InjectionTests.sending.contains(calls.name) else { return }
     var trial = try await trial(way, calls.times.lowerBound > 10 ? long : short)
-    try trial.plant(Array("what was there before\n".utf8))
+    try await trial.plant(Array("what was there before\n".utf8))
     for time in calls.times {
       let fault = "\(calls.name):signal=SIGKILL:when=\(time)"
       let run = try await self.run(way, trial, fault, calls.on)
@@ -145,13 +159,13 @@ struct InjectionTests {
       let isThere = run.exit == 0
       let end = try await trial.settle(wasKilled: true, what)
       if isThere, case .gone = end { Issue.record("success, and the object is gone: \(what)") }
-      try trial.plant(Array("what was there before\n".utf8))
+      try await trial.plant(Array("what was there before\n".utf8))
     }
   }
 
   private func trial(_ way: Way, _ bytes: [UInt8]) async throws -> Trial {
     try box.file("in", bytes)
-    return Trial(box, way.place, way.place == .file ? nil : try await box.loopback(), bytes)
+    return Trial(try await StoreBench(way.server, box), bytes)
   }
 
   /// Runs the client on this way, from the beginning or from an object that was held before.
@@ -160,32 +174,34 @@ struct InjectionTests {
     var client: Program
     var id = ""
     switch way {
-    case .inputToFile, .inputToPlain, .inputToSiYuan:
-      client = box.client(["--retries", "0", trial.destination], input: .file(input))
+    case .inputToFile, .inputToPlain, .inputToSiYuan, .inputToAList, .inputToDAV, .inputToS3, .inputToPlugin:
+      client = trial.bench.client(["--retries", "0", trial.destination], input: .file(input))
     case .fileToPlain, .fileToFile:
       client = box.client(["--retries", "0", "--input", input, trial.destination])
     case .heldToPlain, .heldToFile:
       id = try await hold(trial)
       client = box.client(["held", "push", "--retries", "0", id])
     }
-    if trial.old == nil { try? FileManager.default.removeItem(atPath: trial.file) }
+    if trial.old == nil { try await trial.bench.plant(nil) }
     // A call that does not wait needs less than this; what hangs has failed.
     client.limit = .seconds(40)
     let paths: [Calls.File: String] = [
       .input: input, .spool: box.spool, .data: "\(box.spool)/\(id).data", .job: "\(box.spool)/\(id).json",
       .newJob: "\(box.spool)/\(id).json.new",
     ]
-    return try await box.start(Strace.injecting(fault, on: paths[on], into: client)).finish()
+    let isPlugin = way == .inputToPlugin
+    return try await box.start(Strace.injecting(fault, on: paths[on], sparesChildren: isPlugin, into: client)).finish()
   }
 
   /// Leaves the object in the spool, as a run that met a folder in the object's place.
   private func hold(_ trial: Trial) async throws -> String {
-    try? FileManager.default.removeItem(atPath: trial.file)
-    try makeDirectory(trial.file)
+    let file = try #require(trial.bench.file(trial.name))
+    try? FileManager.default.removeItem(atPath: file)
+    try makeDirectory(file)
     let run = try await box.start(
       box.client(["--retries", "0", "--no-preflight", trial.destination], input: .file("\(box.work)/in"))
     ).finish()
-    try FileManager.default.removeItem(atPath: trial.file)
+    try FileManager.default.removeItem(atPath: file)
     return try #require(try run.result()["held"].text, "\(run.summary)")
   }
 }

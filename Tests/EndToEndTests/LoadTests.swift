@@ -15,14 +15,16 @@ struct LoadTests {
   @Test("64 processes at once bring 64 objects to their places")
   func atOnce() async throws {
     let server = try await box.loopback()
+    try makeDirectory(StoreBench.disk(of: .file, box))
+    let benches = [StoreServer.alist, .siyuan, .http(nil), .file].map { StoreBench($0, box, server) }
     try await withThrowingTaskGroup(of: Void.self) { group in
       for number in 0..<64 {
         group.addTask { [box] in
           var generator = SeededGenerator(UInt64(number))
-          let place = Trial.Place.allCases[number % Trial.Place.allCases.count]
-          let trial = Trial(box, place, server, generator.bytes(100_000 + number), name: "x\(number)")
+          let bench = benches[number % benches.count]
+          let trial = Trial(bench, generator.bytes(100_000 + number), name: "x\(number)")
           try await box.sluice(trial.destination, input: trial.bytes).success()
-          #expect(try trial.found() == .whole, "\(trial.destination)")
+          #expect(try await trial.found() == .whole, "\(trial.destination)")
         }
       }
       try await group.waitForAll()
@@ -33,15 +35,16 @@ struct LoadTests {
   @Test("uploads one after the other leave no spool, no connection and no descriptor behind")
   func inARow() async throws {
     let server = try await box.loopback()
+    let bench = StoreBench(.http(nil), box, server)
     let before = names(in: "/proc/\(server.pid)/fd").count
     let workers = 4
     try await withThrowingTaskGroup(of: Void.self) { group in
       for worker in 0..<workers {
         group.addTask { [box] in
           for number in stride(from: worker, to: LoadTests.uploads, by: workers) {
-            let trial = Trial(box, .plain, server, Array("object \(number)\n".utf8), name: "x\(number)")
+            let trial = Trial(bench, Array("object \(number)\n".utf8), name: "x\(number)")
             try await box.sluice("--no-preflight", trial.destination, input: trial.bytes).success()
-            try #require(try trial.found() == .whole, "\(trial.destination)")
+            try #require(try await trial.found() == .whole, "\(trial.destination)")
           }
         }
       }

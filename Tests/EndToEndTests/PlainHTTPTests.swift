@@ -192,6 +192,24 @@ struct PlainHTTPTests {
     #expect(try run.failure(69, "unreachable")["held"].text != nil)
   }
 
+  @Test("an empty object whose length only those are told who read it is verified by reading it", arguments: ["", "x"])
+  func verifyEmpty(stored: String) async throws {
+    let server = try box.scripted { exchange in
+      exchange.readBody()
+      let answer =
+        switch exchange.request.method {
+        case "GET": "Content-Length: \(stored.utf8.count)\r\n\r\n\(stored)"
+        case "HEAD": "\r\n"
+        default: "Content-Length: 0\r\n\r\n"
+        }
+      exchange.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\(answer)")
+      exchange.close()
+    }
+    let run = try await box.sluice(
+      "--no-preflight", "--retries", "0", "--min-size", "0", "--verify", "http://\(server.authority)/x", input: [])
+    if stored.isEmpty { try run.success() } else { try run.failure(69, "server") }
+  }
+
   @Test("--verify finds an object that is not as long as it should be")
   func verify() async throws {
     let server = try await box.loopback("--on", "/plain", "--truncate-stored", "5")

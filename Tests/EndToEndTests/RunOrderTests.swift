@@ -25,22 +25,22 @@ struct RunOrderTests {
 
   @Test(
     "what an older run holds does not replace what a newer one has stored: it says so, and stays until it is dropped or meant",
-    arguments: [Trial.Place.plain, .alist, .siyuan], ["drop", "push", "all"])
-  func older(place: Trial.Place, then: String) async throws {
-    let server = try await box.loopback((place == .plain ? ["--on", "/plain/"] : []) + ["--status", "403", "--times", "1"])
-    let trial = Trial(box, place, server, tuesday)
-    let id = try await hold(monday, trial.destination)
-    try await box.sluice(trial.destination, input: tuesday).success()
-    let push = try await box.sluice("held", "push", then == "all" ? "--all" : id)
+    arguments: StoreServer.fakes.filter { $0 != .file }, ["drop", "push", "all"])
+  func older(store: StoreServer, then: String) async throws {
+    let bench = try await StoreBench(store, box).failing(.failed(403), times: nil, object: monday.count)
+    let id = try await hold(monday, bench.destination("x"), environment: bench.environment)
+    try bench.heal()
+    try await bench.put(tuesday).success()
+    let push = try await bench.sluice("held", "push", then == "all" ? "--all" : id)
     let result = try push.success()
     #expect(result["superseded"].bool == true && result["held"].text == id, "\(push.summary)")
     #expect(push.errorText.contains("a newer object"), "\(push.summary)")
-    try expectSame(contents(trial.file), tuesday)
+    try await expectSame(bench.stored() ?? [], tuesday)
     #expect(try await box.sluice("held", "list").outputText.contains(#""superseded":true"#))
     #expect(Set(box.spoolNames) == ["\(id).data", "\(id).json"])
     if then == "push" {
-      try await box.sluice("held", "push", "--even-if-older", id).success()
-      try expectSame(contents(trial.file), monday)
+      try await bench.sluice("held", "push", "--even-if-older", id).success()
+      try await expectSame(bench.stored() ?? [], monday)
     } else {
       #expect(try await box.sluice("held", "drop", id).exit == 0)
     }

@@ -56,6 +56,9 @@ final class ScriptedS3: Sendable {
   func plant(_ bytes: [UInt8]?, at target: String) {
     state.withLock { $0.objects[target] = bytes.map { (hex(Insecure.MD5.hash(data: $0)), $0.count, $0) } }
   }
+  /// What objects there are.
+  var targets: [String] { state.withLock { $0.objects.keys.sorted() } }
+  var port: Int { server.withLock { $0?.port ?? 0 } }
   var unfinished: Int { state.withLock { $0.uploads.count } }
 
   /// Loses all uploads that are not complete.

@@ -20,13 +20,14 @@ enum Strace {
   /// - Parameters:
   ///   - fault: as strace's `inject`: `write:error=ENOSPC:when=2`. Each thread counts for itself.
   ///   - path: only calls about this file.
-  static func injecting(_ fault: String, on path: String?, into program: Program) -> Program {
+  ///   - sparesChildren: whether programs that it starts are left alone.
+  static func injecting(_ fault: String, on path: String?, sparesChildren: Bool = false, into program: Program) -> Program {
     var traced = program
     traced.path = Program.installed("strace") ?? "strace"
     let call = fault.prefix { $0 != ":" }
     let selection = path.map { ["-P", $0] } ?? []
-    // With the filter, strace forgets a signal that is not for the first call.
-    let filter = fault.contains("signal=") ? [] : ["--seccomp-bpf"]
+    // With the filter, strace forgets a signal that is not for the first call, and can't let go of children.
+    let filter = sparesChildren ? ["-b", "execve"] : fault.contains("signal=") ? [] : ["--seccomp-bpf"]
     traced.arguments =
       ["-qq", "-f", "-o", "/dev/null"] + filter + ["-e", "trace=\(call)", "-e", "inject=\(fault)"] + selection + [program.path]
       + program.arguments

@@ -11,8 +11,7 @@ extension Sandbox {
   ) throws -> ScriptedServer {
     let counts = Counts()
     return try scripted { exchange in
-      let request = exchange.request
-      let changed = change(counts.next(request.method), request, exchange.answer(of: port))
+      let changed = change(counts.next(exchange.request.method), exchange.request, exchange.handOn(to: port, exchange.readBody()))
       if changed.isEmpty { return exchange.reset() }
       exchange.send(bytes: changed)
       exchange.close()
@@ -25,7 +24,7 @@ extension Sandbox {
     return RoundTrips(
       server: try scripted { exchange in
         let round = tally.begin()
-        let answer = exchange.answer(of: port)
+        let answer = exchange.handOn(to: port, exchange.readBody())
         Thread.sleep(forTimeInterval: 0.05)
         tally.end(round)
         exchange.send(bytes: answer)
@@ -59,22 +58,28 @@ public struct RoundTrips: Sendable {
   public var rounds: Int { tally.rounds }
 }
 
-extension Exchange {
-  /// What another server on loopback answers to this request, head and body. Blocks.
-  fileprivate func answer(of port: Int) -> [UInt8] {
-    let body = readBody()
-    var head = "\(request.method) \(request.target) HTTP/1.1\r\nConnection: close\r\n"
-    for (name, value) in request.headers where name.lowercased() != "connection" { head += "\(name): \(value)\r\n" }
-    var answer = connection(to: port, sending: Array("\(head)\r\n".utf8) + body)
-    // So that the client uses no connection that ends.
-    if let line = answer.firstIndex(of: 0x0a) { answer.insert(contentsOf: Array("Connection: close\r\n".utf8), at: line + 1) }
-    return answer
-  }
-}
-
 /// An answer with another head and no body.
 public func answer(_ status: String, _ headers: [String] = ["Content-Length: 0"]) -> [UInt8] {
   Array("HTTP/1.1 \(([status, "Connection: close"] + headers).joined(separator: "\r\n"))\r\n\r\n".utf8)
+}
+
+extension Exchange {
+  /// Sends the request on to a server on loopback. Blocks.
+  ///
+  /// - Parameters:
+  ///   - body: what it gets of it.
+  ///   - count: what the head says; if that is more, the connection ends behind the body. Nil for what the client's says.
+  /// - Returns: the whole answer, which ends the connection to the client too; empty if there was none.
+  public func handOn(to port: Int, _ body: [UInt8], saying count: Int? = nil) -> [UInt8] {
+    let count = count ?? length
+    var head = "\(request.method) \(request.target) HTTP/1.1\r\nConnection: close\r\n"
+    for (name, value) in request.headers where name.lowercased() != "connection" {
+      head += "\(name): \(name.lowercased() == "content-length" ? "\(count)" : value)\r\n"
+    }
+    var answer = connection(to: port, sending: Array("\(head)\r\n".utf8) + body, andEnding: count > body.count)
+    if let line = answer.firstIndex(of: 0x0a) { answer.insert(contentsOf: Array("Connection: close\r\n".utf8), at: line + 1) }
+    return answer
+  }
 }
 
 private final class Counts: Sendable {
@@ -89,7 +94,9 @@ private final class Counts: Sendable {
 }
 
 /// Sends bytes to a port on loopback and returns all that comes back. Blocks.
-private func connection(to port: Int, sending bytes: [UInt8]) -> [UInt8] {
+///
+/// - Parameter isEnding: whether the server is told that nothing follows, as it is by a client that goes away.
+private func connection(to port: Int, sending bytes: [UInt8], andEnding isEnding: Bool) -> [UInt8] {
   #if os(Linux)
     let peer = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
   #else
@@ -103,7 +110,12 @@ private func connection(to port: Int, sending bytes: [UInt8]) -> [UInt8] {
   let isConnected = withUnsafePointer(to: &address) { pointer in
     pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(peer, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
   }
-  guard isConnected, writeAll(bytes, to: peer) else { return [] }
+  guard isConnected else { return [] }
+  // What is not read to its end may have been answered all the same.
+  writeAll(bytes, to: peer)
+  if isEnding { shutdown(peer, Int32(SHUT_WR)) }
+  var patience = timeval(tv_sec: 60, tv_usec: 0)
+  setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
   var answer: [UInt8] = []
   var buffer = [UInt8](repeating: 0, count: 1 << 16)
   while true {

@@ -111,6 +111,8 @@ public final class ScriptedServer: Sendable {
 /// One request to a scripted server, and what may be done with it. Used on one thread.
 public final class Exchange {
   public let request: ScriptedServer.Request
+  /// How long the body is, as the head says.
+  public let length: Int
   private let connection: Int32
   private var unread: Int
   fileprivate private(set) var mayGoOn = true
@@ -118,7 +120,8 @@ public final class Exchange {
   fileprivate init(_ request: ScriptedServer.Request, _ connection: Int32) {
     self.request = request
     self.connection = connection
-    unread = Int(request.header("Content-Length") ?? "0") ?? 0
+    length = Int(request.header("Content-Length") ?? "0") ?? 0
+    unread = length
   }
 
   /// Reads up to `count` bytes of the body, all by default.
@@ -162,6 +165,18 @@ public final class Exchange {
   public func reset() {
     var option = linger(l_onoff: 1, l_linger: 0)
     setsockopt(connection, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+    mayGoOn = false
+  }
+
+  /// Reads no more, and waits until the connection ends at either side. A client that has gone is noticed when all that it sent was read.
+  public func awaitEnd() {
+    #if os(Linux)
+      let gone: Int16 = 0x2000  // POLLRDHUP of <poll.h>, which Glibc shows under _GNU_SOURCE alone
+    #else
+      let gone = Int16(POLLHUP)
+    #endif
+    var event = pollfd(fd: connection, events: gone, revents: 0)
+    while poll(&event, 1, -1) < 0, errno == EINTR {}
     mayGoOn = false
   }
 
