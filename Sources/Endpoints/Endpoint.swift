@@ -44,7 +44,7 @@ public protocol Endpoint: Sendable {
   func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory?
 
   /// The hashes besides SHA-256 that a put to `path` will want, so that they can be computed while the object is made. Asked after `check`.
-  func wantedHashes(for path: String) async -> Set<HashAlgorithm>
+  func wantedHashes(for path: String, _ attributes: Attributes) async -> Set<HashAlgorithm>
 
   /// Sends the whole payload once.
   ///
@@ -93,7 +93,7 @@ extension Endpoint {
   public var adoptsSpools: Bool { false }
   public func identity(of path: String) -> String? { nil }
   public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? { nil }
-  public func wantedHashes(for path: String) async -> Set<HashAlgorithm> { [] }
+  public func wantedHashes(for path: String, _ attributes: Attributes) async -> Set<HashAlgorithm> { [] }
   public func directoryPath(_ text: String) throws(Failure) -> String { try objectPath(text) }
   public func checkOptions(_ options: [String: String]) throws(Failure) {}
   public func checkUse(_ use: Use, _ options: [String: String]) throws(Failure) {}

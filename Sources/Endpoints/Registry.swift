@@ -1,6 +1,6 @@
 /// The endpoints that are built in, a line each.
 public let builtInEndpoints: [any BuiltInEndpoint.Type] = [
-  AList.self,
+  Published<AList>.self,
   SiYuan.self,
   S3.self,
   Published<PlainHTTP>.self,

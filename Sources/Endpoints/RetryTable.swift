@@ -45,29 +45,6 @@ enum RetryTable {
     case refusal
   }
 
-  /// AList and OpenList: `code` of an answer with status 200. The texts are from the sources of both servers; an administrator can have parts
-  /// of them masked, and then the code decides. The first line that fits counts.
-  static let alist = [
-    Rule(codes: 429...429, verdict: .mayPass),
-    // Chunks whose connection broke, or whose session has just ended (internal/multipart/window.go).
-    Rule(codes: 400...400, words: ["unexpected EOF", "upload window closed"], verdict: .mayPass),
-    // Something on the way, or a server that is starting.
-    Rule(
-      codes: 500...500,
-      words: ["Loading storage, please wait", "storage not init", "unexpected EOF", "context canceled", "failed to create temp file"],
-      verdict: .mayPass),
-    // A full disk that is not that of the server's own temporary files. Whatever else is said of a file that can't be written.
-    Rule(codes: 400...500, words: ["no space left", "disk quota exceeded", "read-only file system"], verdict: .refusal),
-    Rule(
-      codes: 500...500,
-      words: [
-        "storage not found", "upload not supported", "is a directory", "not a directory", "file exists", "file name too long",
-        "invalid argument", "permission denied", "delete root folder", "object not found",
-      ], verdict: .refusal),
-    Rule(codes: 400...499, verdict: .refusal),
-    Rule(codes: .min ... .max, verdict: .mayPass),
-  ]
-
   /// SiYuan: `code` of an answer with status 200 (kernel/api/file.go).
   static let siYuan = [
     // A path was sent: the form arrived damaged.

@@ -53,11 +53,26 @@ struct AListPreflightTests {
   @Test("a folder that does not let itself be looked into can be put into all the same")
   func lockedFolder() async throws {
     let server = try await box.loopback(
-      "--on", "/api/fs/get", "--code", "403", "--message", "password is incorrect or you have no permission")
+      "--on", "/api/fs/get", "--on", "/api/fs/list", "--code", "403", "--message", "password is incorrect or you have no permission")
     try await box.sluice(server.alist("/d/x"), input: bytes).success()
     try expectSame(contents(server.alistFile("/d/x")), bytes)
     // What is there can't be seen, so that nothing is replaced.
     try await box.sluice(server.alist("/d/x"), input: [1]).failure(73, "exists")
     try expectSame(contents(server.alistFile("/d/x")), bytes)
+  }
+
+  @Test(
+    "a small upload with its preflight, rename and --verify takes at most seven requests and eight round trips",
+    arguments: ["openlist", "alist"], [true, false])
+  func roundTrips(flavor: String, isThere: Bool) async throws {
+    let server = try await box.loopback("--flavor", flavor)
+    try makeDirectory(server.alistFile("/d"))
+    if isThere { try write(Array("old".utf8), to: server.alistFile("/d/x")) }
+    let counted = try box.roundTrips(to: server.port)
+    let run = try await box.sluice("--verify", "alist+http://\(counted.authority)/d/x", input: bytes)
+    #expect(try run.success()["verified"].text == "size")
+    #expect(try await server.puts()[0]["headers"]["file-path"].text?.hasPrefix("/d/.x.sluice-") == true)
+    #expect(counted.requests.count <= 7, "\(counted.requests)")
+    #expect(counted.rounds <= 8, "\(counted.requests)")
   }
 }

@@ -13,8 +13,8 @@ struct AListPublicationTests {
     try server.log().compactMap(\.["path"].text).filter { !$0.hasSuffix("/list") && !$0.hasSuffix("/get") && !$0.hasSuffix("/me") }
   }
 
-  @Test("an old object of the same size is not taken for the new one", arguments: ["replacing", "completing"])
-  func sameSize(stage: String) async throws {
+  @Test("an old object of the same size is not taken for the new one", arguments: [true, false])
+  func sameSize(isRenaming: Bool) async throws {
     let server = try await box.loopback("--status", "503", "--times", "1")
     let other = [UInt8](repeating: 0x6f, count: bytes.count)
     try write(other, to: server.alistFile("/d/x"))
@@ -22,10 +22,13 @@ struct AListPublicationTests {
     let job = "\(box.spool)/\(held).json"
     var text = String(decoding: try contents(job), as: UTF8.self)
     // As a run leaves it that was told to stop, and whose rest somebody has removed.
-    let name = stage == "replacing" ? "/d/.x.sluice-00000000" : "/d/x"
-    text.replace(#/"checkpoint":"[^"]*",?/#, with: "")
-    text = text.replacing("{\"error\"", with: "{\"checkpoint\":\"\(stage) \(name)\",\"error\"")
-    #expect(text.contains(stage))
+    let note =
+      isRenaming
+      ? #"{"before":{"isNothing":false,"size":\#(bytes.count)},"stage":"renaming","temporary":".x.sluice-00000000"}"#
+      : #"{"isCompleting":true,"session":{"pieceSize":1048576},"stage":"sending"}"#
+    text.replace(#/"checkpoint":"([^"\\]|\\.)*",?/#, with: "")
+    text = text.replacing("{\"error\"", with: "{\"checkpoint\":\"\(note.replacing("\"", with: "\\\""))\",\"error\"")
+    #expect(text.contains("stage"))
     try write(Array(text.utf8), to: job)
     try await box.sluice("held", "push", held).success()
     try expectSame(contents(server.alistFile("/d/x")), bytes)
@@ -87,7 +90,7 @@ struct AListPublicationTests {
     let server = try await box.loopback("--provider", provider, "--status", "502", "--times", "1", "--delay", "1000")
     let running = try box.start(box.client(["--no-clobber", server.alist("/d/x")], input: .bytes(bytes)))
     try await eventually("the first attempt has looked") {
-      try server.log("/api/fs/get").count { $0["body"].text?.contains(#""/d/x""#) == true } > 1
+      try server.log("/api/fs/get").count { $0["body"].text?.contains(#""/d/x""#) == true } > 0
     }
     try write(old, to: server.alistFile("/d/x"))
     try await running.finish().failure(73, "exists")

@@ -20,26 +20,36 @@ struct AbandonCase: Sendable, CustomTestStringConvertible {
 }
 
 private let alistCases = [
-  AbandonCase(checkpoint: "sending \(temporary)", before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
-  AbandonCase(checkpoint: "sending \(temporary)", before: ["/d/x": old], after: ["/d/x": old]),
-  AbandonCase(checkpoint: "sending \(temporary)", before: [:], after: [:]),
-  AbandonCase(checkpoint: "sending /d/x", before: ["/d/x": old], after: ["/d/x": old]),
-  AbandonCase(checkpoint: "chunking \(temporary)\tno-such-session", before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
-  AbandonCase(checkpoint: "chunking \(temporary)", before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
-  AbandonCase(checkpoint: "completing \(temporary)\tno-such-session", before: [temporary: new], after: [:]),
-  AbandonCase(checkpoint: "renaming \(temporary)", before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
-  AbandonCase(checkpoint: "renaming \(temporary)", before: ["/d/x": new], after: ["/d/x": new]),
-  AbandonCase(checkpoint: "replacing \(temporary)", before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
-  AbandonCase(checkpoint: "swapping \(temporary)\t\(aside)", before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
-  AbandonCase(checkpoint: "swapping \(temporary)\t\(aside)", before: [aside: old, temporary: new], after: ["/d/x": old]),
-  AbandonCase(checkpoint: "swapping \(temporary)\t\(aside)", before: [aside: old, "/d/x": new], after: ["/d/x": new]),
-  AbandonCase(checkpoint: "swapping \(temporary)\t\(aside)", before: [aside: old], after: ["/d/x": old]),
+  AbandonCase(checkpoint: note("sending", ".x.sluice-aaaaaaaa"), before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
+  AbandonCase(checkpoint: note("sending", ".x.sluice-aaaaaaaa"), before: ["/d/x": old], after: ["/d/x": old]),
+  AbandonCase(checkpoint: note("sending", ".x.sluice-aaaaaaaa"), before: [:], after: [:]),
+  AbandonCase(checkpoint: note("sending", nil), before: ["/d/x": old], after: ["/d/x": old]),
+  AbandonCase(
+    checkpoint: note("sending", ".x.sluice-aaaaaaaa", #","session":{"id":"no-such-session","pieceSize":1048576}"#),
+    before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
+  AbandonCase(
+    checkpoint: note("sending", ".x.sluice-aaaaaaaa", #","session":{"pieceSize":1048576}"#), before: ["/d/x": old, temporary: new],
+    after: ["/d/x": old]),
+  AbandonCase(
+    checkpoint: note("sending", ".x.sluice-aaaaaaaa", #","isCompleting":true,"session":{"id":"no-such-session","pieceSize":1048576}"#),
+    before: [temporary: new], after: [:]),
+  AbandonCase(checkpoint: note("renaming", ".x.sluice-aaaaaaaa"), before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
+  AbandonCase(checkpoint: note("renaming", ".x.sluice-aaaaaaaa"), before: ["/d/x": new], after: ["/d/x": new]),
+  AbandonCase(checkpoint: note("renaming", ".x.sluice-aaaaaaaa", moved), before: ["/d/x": old, temporary: new], after: ["/d/x": old]),
+  AbandonCase(checkpoint: note("renaming", ".x.sluice-aaaaaaaa", moved), before: [aside: old, temporary: new], after: ["/d/x": old]),
+  AbandonCase(checkpoint: note("renaming", ".x.sluice-aaaaaaaa", moved), before: [aside: old, "/d/x": new], after: ["/d/x": new]),
+  AbandonCase(checkpoint: note("renaming", ".x.sluice-aaaaaaaa", moved), before: [aside: old], after: ["/d/x": old]),
   // What this upload can't have written is nobody's to touch.
-  AbandonCase(checkpoint: "sending /d/y", before: ["/d/y": old], after: ["/d/y": old]),
-  AbandonCase(checkpoint: "sending /e/.x.sluice-aaaaaaaa", before: ["/e/.x.sluice-aaaaaaaa": old], after: ["/e/.x.sluice-aaaaaaaa": old]),
-  AbandonCase(checkpoint: "swapping \(temporary)\t/d/y", before: ["/d/y": old, temporary: new], after: ["/d/y": old, temporary: new]),
+  AbandonCase(checkpoint: note("sending", "y"), before: ["/d/y": old], after: ["/d/y": old]),
+  AbandonCase(
+    checkpoint: note("sending", "../e/.x.sluice-aaaaaaaa"), before: ["/e/.x.sluice-aaaaaaaa": old], after: ["/e/.x.sluice-aaaaaaaa": old]),
+  AbandonCase(
+    checkpoint: note("renaming", ".x.sluice-aaaaaaaa", #","aside":"y""#), before: ["/d/y": old, temporary: new],
+    after: ["/d/y": old, temporary: new]),
   AbandonCase(checkpoint: "nonsense", before: ["/d/x": old], after: ["/d/x": old]),
 ]
+
+private let moved = #","aside":".x.sluice-bbbbbbbb""#
 
 /// - Parameter more: further members of the note.
 private func note(_ stage: String, _ name: String?, _ more: String = "") -> String {
@@ -70,7 +80,7 @@ struct AbandonTests {
     alistCases)
   func alist(flavor: String, one: AbandonCase) async throws {
     try await withServer("--flavor", flavor, "--multipart") { box, server in
-      try await check(one, server) { try AList($0, AbandonTests.context) }
+      try await check(one, server) { try Published<AList>($0, AbandonTests.context) }
     }
   }
 
@@ -85,12 +95,13 @@ struct AbandonTests {
   @Test("AList: a session that lives is ended, and its file goes")
   func session() async throws {
     try await withServer("--multipart", "--on", "/api/fs/multipart/chunk", "--cut-after", "1000") { box, server in
-      let endpoint = try AList(AbandonTests.remote(server), AbandonTests.context)
+      let endpoint = try Published<AList>(AbandonTests.remote(server), AbandonTests.context)
       let upload = try await AbandonTests.upload(
         [UInt8](repeating: 7, count: 3 << 20), "/d/x", Attributes(options: ["chunked": "1M"]), Checkpoint(nil) { _ in }, in: box)
       try await using(endpoint) { endpoint in
         await #expect(throws: Failure.self) { try await endpoint.put(upload) }
-        #expect(upload.checkpoint.text?.hasPrefix("chunking /d/.x.sluice-") == true)
+        #expect(upload.checkpoint.text?.contains(#""temporary":".x.sluice-"#) == true)
+        #expect(upload.checkpoint.text?.contains(#""session":{"id""#) == true)
         #expect(names(in: server.alistFile("/d")).count == 1)
         try await endpoint.abandon(upload)
         #expect(names(in: server.alistFile("/d")).isEmpty)
@@ -105,7 +116,7 @@ struct AbandonTests {
   func notedFirst(options: [String], driver: String) async throws {
     try await withServer(["--provider", driver] + options) { box, server in
       try write(old, to: server.alistFile("/d/x"))
-      let endpoint = try AList(AbandonTests.remote(server), AbandonTests.context)
+      let endpoint = try Published<AList>(AbandonTests.remote(server), AbandonTests.context)
       try await expectNoted(endpoint, "/d/x", Attributes(options: options.isEmpty ? [:] : ["chunked": "1M"]), box, server)
     }
   }

@@ -139,9 +139,9 @@ struct EncodingTests {
 
   @Test("only drives that take a file by its hash are sent one")
   func drives() {
-    #expect(AListDrive.hashesThatHelp("Local") == [])
-    #expect(AListDrive.hashesThatHelp(nil) == [])
-    #expect(AListDrive.hashesThatHelp("115 Cloud") == [.sha1])
-    #expect(AListDrive.hashesThatHelp("Quark") == [.md5, .sha1])
+    #expect(AListDrive(name: "Local").hashesThatHelp == [])
+    #expect(AListDrive(name: nil).hashesThatHelp == [])
+    #expect(AListDrive(name: "115 Cloud").hashesThatHelp == [.sha1])
+    #expect(AListDrive(name: "Quark").hashesThatHelp == [.md5, .sha1])
   }
 }

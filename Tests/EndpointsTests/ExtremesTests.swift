@@ -57,7 +57,7 @@ import Testing
     }
   }
 
-  @Test("a session of any numbers is none, or its chunks make the object up; those that are missing are ranges")
+  @Test("a session of any numbers is none, or its chunks make the object up; those that are there are ranges")
   func sessions() {
     var generator = Fuzz.generator("sessions")
     for _ in 0..<Fuzz.cases(3000) {
@@ -70,22 +70,23 @@ import Testing
         {"upload_id":"a","state":"receiving","chunk_size":\(size),"total_chunks":\(chunks),"received":[\(pairs.joined(separator: ","))],
         "storage_progress":\(number(&generator))}
         """
-      guard let snapshot = AListSession.Snapshot(JSONValue(parsing: Array(text.utf8)), length: length) else {
+      guard let snapshot = AListSnapshot(JSONValue(parsing: Array(text.utf8)), length: length) else {
         #expect(!isSound, "seed \(Fuzz.seed): \(text)")
         continue
       }
-      #expect(Int128(snapshot.chunks) * Int128(snapshot.chunkSize) >= Int128(length), "seed \(Fuzz.seed): \(text)")
-      var end = 0
-      for range in snapshot.missing {
-        #expect(!range.isEmpty && range.lowerBound >= end && range.upperBound <= snapshot.chunks, "seed \(Fuzz.seed): \(text)")
+      let count = snapshot.session.count(for: length)
+      #expect(Int128(count) * Int128(snapshot.session.pieceSize) >= Int128(length), "seed \(Fuzz.seed): \(text)")
+      var end = -1
+      for range in snapshot.received {
+        #expect(!range.isEmpty && range.lowerBound > end && range.upperBound <= count, "seed \(Fuzz.seed): \(text)")
         end = range.upperBound
       }
     }
   }
 
-  @Test("the chunks that are missing are all but those that are there")
-  func missing() throws {
-    var generator = Fuzz.generator("missing")
+  @Test("the chunks that are there are those that the server names")
+  func received() throws {
+    var generator = Fuzz.generator("received")
     for _ in 0..<Fuzz.cases(500) {
       let chunks = Int.random(in: 1...30, using: &generator)
       let received = (0..<Int.random(in: 0...6, using: &generator)).map { _ in
@@ -94,9 +95,9 @@ import Testing
       }
       let pairs = received.map { "[\($0.lowerBound),\($0.upperBound)]" }.joined(separator: ",")
       let text = #"{"upload_id":"a","state":"receiving","chunk_size":1048576,"total_chunks":\#(chunks),"received":[\#(pairs)]}"#
-      let snapshot = try #require(AListSession.Snapshot(JSONValue(parsing: Array(text.utf8)), length: Int64(chunks) << 20))
-      let expected = (0..<chunks).filter { index in !received.contains { $0.contains(index) } }
-      #expect(Array(snapshot.missing.joined()) == expected, "seed \(Fuzz.seed): \(text)")
+      let snapshot = try #require(AListSnapshot(JSONValue(parsing: Array(text.utf8)), length: Int64(chunks) << 20))
+      let expected = (0..<chunks).filter { index in received.contains { $0.contains(index) } }
+      #expect(snapshot.pieces(of: Int64(chunks) << 20).keys.sorted() == expected, "seed \(Fuzz.seed): \(text)")
     }
   }
 
@@ -125,7 +126,7 @@ import Testing
         var output = PluginOutput()
         if let bytes = plugin.withUnsafeBytes({ output.add($0) }) { #expect(bytes >= 0) }
       }
-      _ = RetryTable.verdict(of: one, "", in: RetryTable.alist)
+      _ = RetryTable.verdict(of: one, "", in: AListCode.rules)
       _ = RetryTable.verdict(of: one, "", in: RetryTable.siYuan)
       #expect(RetryTable.mayPass(status: Int(truncatingIfNeeded: one)) == false || (400..<600).contains(one))
     }

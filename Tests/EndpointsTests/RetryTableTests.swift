@@ -15,7 +15,7 @@ import Testing
     (404, "page not found", false), (503, "", true),
   ])
   func `AList's codes and words`(_ code: Int64, _ message: String, _ mayPass: Bool) {
-    #expect((RetryTable.verdict(of: code, message, in: RetryTable.alist) == .mayPass) == mayPass)
+    #expect((RetryTable.verdict(of: code, message, in: AListCode.rules) == .mayPass) == mayPass)
   }
 
   @Test(arguments: [

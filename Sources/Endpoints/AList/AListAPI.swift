@@ -1,4 +1,5 @@
 import BytePath
+import FoundationEssentials
 import Synchronization
 
 /// An answer in AList's envelope: `{"code":Int,"message":String,"data":…}`, whatever the HTTP status.
@@ -10,65 +11,67 @@ struct AListReply: Sendable {
 
   /// Whether there is no object at the path that was asked for.
   var saysMissing: Bool { code == 500 && AListCode.saysMissing(message) }
-  /// Whether the server does not know who asks, whatever for.
-  var isAboutCredentials: Bool { code == 401 || code == 402 }
-}
+  /// Whether something is where an object or a name was to come.
+  var saysExisting: Bool { code == 403 && message.contains("exists") }
+  /// Whether it says nothing of the path: the server does not know who asks, or answers nobody now.
+  var mustBeTold: Bool { code == 401 || code == 402 || code == 429 || AListCode.saysStarting(message) }
 
-/// Who the credentials are, as `/api/me` says.
-struct AListUser: Sendable {
-  var name: String
-  var isGuest: Bool
+  /// What `/api/fs/list` says of what is in a folder.
+  func entries(in folder: String) -> [Stored] {
+    (data?["content"]?.array ?? []).compactMap { entry in
+      entry["name"]?.string.flatMap { Stored(alist: entry, at: (folder == "/" ? "/" : "\(folder)/") + $0) }
+    }
+  }
 }
 
 /// What `/api/fs/get` says of a path.
-struct AListEntry: Sendable {
-  var isFolder: Bool
-  var size: Int64
-  var hashes: [Checksum]
+struct AListLook: Sendable {
+  var finding: Finding
+  var data: JSONValue?
+
   /// The driver of the storage that has it; nil if the server does not name it, as for a folder that only holds storages.
-  var driver: String?
+  var driver: String? { data?["provider"]?.string.flatMap { $0.isEmpty || $0 == "unknown" ? nil : $0 } }
 }
 
-/// What is at a path, as far as the server says.
-enum AListFinding: Sendable {
-  case nothing
-  case entry(AListEntry)
-  /// It does not say: in a folder with a password, for instance, into which one may put all the same. Then only a put that the server guards
-  /// is safe.
-  case untold
-
-  var entry: AListEntry? {
-    if case .entry(let entry) = self { entry } else { nil }
-  }
-
-  var isTold: Bool {
-    if case .untold = self { false } else { true }
+extension Stored {
+  /// - Returns: nil if the server does not say whether it is a folder.
+  init?(alist data: JSONValue, at path: String) {
+    guard let isFolder = data["is_dir"]?.bool else { return nil }
+    self.init(path, isDirectory: isFolder, size: data["size"]?.integer.flatMap { $0 < 0 ? nil : $0 })
+    for algorithm in HashAlgorithm.allCases {
+      checksums[algorithm] = data["hash_info"]?[algorithm.rawValue]?.string.flatMap { Checksum(algorithm, hex: $0) }
+    }
+    // Drives that know no time tell that of Go's zero, or of 1970.
+    guard let text = data["modified"]?.string, let moment = RFC3339.milliseconds(text), moment > 0 else { return }
+    modified = moment
+    version = "\(text) \(size ?? 0)"
   }
 }
 
 /// Calls to one AList or OpenList server, with its credentials.
 final class AListAPI: Sendable {
-  private struct Session {
+  /// Who the credentials are, as `/api/me` says.
+  struct User: Sendable {
+    var name: String
+    var isGuest: Bool
+  }
+
+  private struct State {
     var token: Secret?
-    /// By folder: the driver of its storage, nil where the server names none.
-    var drivers: [String: String?] = [:]
-    /// By folder: whether renames are allowed there.
-    var mayRename: [String: Bool] = [:]
     /// In bytes; 0 if there are no sessions.
     var largestChunk: Int64?
-    /// Names that were free when a put to them began: what is there later may be what a connection that broke left of it.
-    var begun: Set<String> = []
     /// What the user was told.
     var told: Set<String> = []
-    /// The server's upload tasks of a name, by their IDs, before the first put to it.
-    var tasksBefore: [String: Set<String>] = [:]
   }
+
+  /// How many entries of a folder to ask for at a time: AList gives no more than 500, and the answer must stay below `HTTPAnswer.bodyLimit`.
+  static let pageSize = 200
 
   private let base: BaseURL
   private let remote: Remote
   private let http: HTTPTransport
   private let warn: @Sendable (String) -> Void
-  private let session = Mutex(Session())
+  private let state = Mutex(State())
   /// Of all destinations at a server together: five failures lock the address, and a login may end the token of the one before.
   private static let logins = SingleFlight<Secret>()
   /// How long the server may keep an upload waiting without a move.
@@ -95,205 +98,72 @@ final class AListAPI: Sendable {
   /// Asks who the credentials are.
   ///
   /// - Throws: `auth` if they are none.
-  func user() async throws(Failure) -> AListUser {
+  func user() async throws(Failure) -> User {
     let reply = try await reply(to: HTTPRequest(method: .get, url: url("/api/me")))
     try AListCode.check(reply, "/api/me")
-    let roles = reply.data?["role"]?.array?.compactMap(\.integer)
-    let role = reply.data?["role"]?.integer
-    return AListUser(
-      name: reply.data?["username"]?.string ?? "",
-      isGuest: role == 1 || (roles?.contains(1) ?? false) || reply.data?["username"]?.string == "guest")
+    let name = reply.data?["username"]?.string ?? ""
+    // AList has several roles (internal/model/user.go), OpenList has one.
+    let roles = reply.data?["role"]?.array?.compactMap(\.integer) ?? [reply.data?["role"]?.integer ?? 0]
+    return User(name: name, isGuest: roles.contains(1) || name == "guest")
   }
 
-  /// Asks what is at `path`; nil if nothing is.
-  func entry(_ path: String) async throws(Failure) -> AListEntry? {
-    let reply = try await look(at: path)
-    return reply.saysMissing ? nil : try entry(path, in: reply)
-  }
-
-  /// As `entry`, where the server need not say it.
-  func find(_ path: String) async throws(Failure) -> AListFinding {
-    let reply = try await look(at: path)
-    if reply.saysMissing { return .nothing }
-    let isAnswer = reply.code == 200 || reply.isAboutCredentials || reply.code == 429 || AListCode.saysStarting(reply.message)
-    return isAnswer ? .entry(try entry(path, in: reply)) : .untold
-  }
-
-  private func look(at path: String) async throws(Failure) -> AListReply {
-    try await call("/api/fs/get", ["path": .string(path), "password": ""])
-  }
-
-  private func entry(_ path: String, in reply: AListReply) throws(Failure) -> AListEntry {
-    try AListCode.check(reply, path)
-    guard let data = reply.data, let isFolder = data["is_dir"]?.bool else {
+  /// Asks what is at `path`, as far as the server remembers it.
+  func look(at path: String) async throws(Failure) -> AListLook {
+    let reply = try await call("/api/fs/get", ["path": .string(path), "password": ""])
+    if reply.saysMissing { return AListLook(finding: .nothing) }
+    do throws(Failure) { try AListCode.check(reply, path) } catch {
+      // In a folder with a password, for instance, into which one may put all the same.
+      guard !reply.mustBeTold else { throw error }
+      return AListLook(finding: .untold(error))
+    }
+    guard let data = reply.data, let stored = Stored(alist: data, at: path) else {
       throw reply.answer.withEvidence(Failure(.protocol, "\(origin) does not say whether \(path) is a folder"))
     }
-    let hashes = HashAlgorithm.allCases.compactMap { algorithm in
-      (data["hash_info"]?[algorithm.rawValue]?.string).flatMap { Checksum(algorithm, hex: $0) }
-    }
-    let driver = data["provider"]?.string.flatMap { $0.isEmpty || $0 == "unknown" ? nil : $0 }
-    return AListEntry(isFolder: isFolder, size: data["size"]?.integer ?? -1, hashes: hashes, driver: driver)
+    return AListLook(finding: .stored(stored), data: data)
   }
 
-  /// Asks whether the server would take an upload to `path`, by a form without a file: that goes through the same doors as a put
-  /// (FsUp in server/middlewares/fsup.go, FsForm in server/handles/fsup.go), and then is refused for the lack of it. A listing does not tell, as what
-  /// holds for a folder that is not there yet need not hold for those above it, and a user's own root may be missing, too.
+  /// Asks for a part of what is in a folder.
   ///
-  /// - Throws: `auth` or `rejected` if it would not.
-  func checkUpload(to path: String, _ user: AListUser) async throws(Failure) {
-    let reply: AListReply
-    do throws(Failure) {
-      reply = try await self.reply(
-        to: HTTPRequest(method: .put, url: url("/api/fs/form"), headers: [("File-Path", URLText.encoded(path))]))
-    } catch {
-      // A proxy may let only those calls pass that it knows.
-      guard error.httpStatus == nil || error.isRetryable else { return }
-      throw error
-    }
-    switch reply.code {
-    case 403:
-      throw reply.answer.withEvidence(
-        Failure(
-          .auth, "no permission to upload to \(AList.parent(of: path)): \(reply.message) (403); the token is of user \"\(user.name)\""))
-    case 400..<500: try AListCode.check(reply, path)
-    default: break
-    }
-  }
-
-  /// Notes that a put begins to a name that is free.
-  func begin(_ path: String) {
-    _ = session.withLock { $0.begun.insert(path) }
-  }
-
-  /// True if a put to this name began when it was free.
-  func hasBegun(_ path: String) -> Bool {
-    session.withLock { $0.begun.contains(path) }
-  }
-
-  /// Tells the user something that may go on for a while, once.
-  func tellOnce(_ text: String) {
-    if session.withLock({ $0.told.insert(text).inserted }) { warn(text) }
-  }
-
-  /// The tasks that were there before the first put to `path`; nil if `current` are those, because this is the first.
-  func tasksBefore(_ path: String, current: Set<String>) -> Set<String>? {
-    session.withLock { session in
-      if let before = session.tasksBefore[path] { return before }
-      session.tasksBefore[path] = current
-      return nil
-    }
-  }
-
-  /// The driver of the storage that holds `folder`, or will, as the nearest folder says that is there. (OpenList's listings name none:
-  /// server/handles/fsread.go, FsList.)
-  ///
-  /// - Returns: nil if the server does not name it.
-  func driver(of folder: String) async throws(Failure) -> String? {
-    if let known = session.withLock({ $0.drivers[folder] }) { return known }
-    var path = folder
-    var reply = try await look(at: path)
-    while reply.saysMissing, path != "/" {
-      path = AList.parent(of: path)
-      reply = try await look(at: path)
-    }
-    // Of a root that is not there yet more may be known when it has been made.
-    if reply.saysMissing { return nil }
-    // A folder with a password may be put into all the same.
-    let driver = reply.code == 403 ? nil : try entry(path, in: reply).driver
-    session.withLock { $0.drivers[folder] = .some(driver) }
-    return driver
-  }
-
-  /// Asks whether the server would rename in `folder`, by asking it to rename what is not there: only one that knows the call and allows it
-  /// misses the object. The permissions of a user do not tell, as AList has them by role and path, and folders can have passwords.
-  func mayRename(in folder: String) async throws(Failure) -> Bool {
-    if let known = session.withLock({ $0.mayRename[folder] }) { return known }
-    let missing = TemporaryName.beside(folder == "/" ? "/probe" : "\(folder)/probe")
-    let other = TemporaryName.beside("probe")
-    var isAllowed = false
-    do throws(Failure) {
-      let reply = try await rename(missing, to: other, overwriting: false)
-      isAllowed = reply.saysMissing
-    } catch {
-      // A server without the call may say so in any way.
-      guard !error.isRetryable, error.kind != .interrupted else { throw error }
-    }
-    session.withLock { $0.mayRename[folder] = isAllowed }
-    return isAllowed
+  /// - Parameters:
+  ///   - page: from 1 on.
+  ///   - size: how many entries make a page.
+  ///   - refreshing: whether to ask the storage, whatever the server remembers.
+  func list(_ folder: String, page: Int, of size: Int = pageSize, refreshing: Bool) async throws(Failure) -> AListReply {
+    try await call(
+      "/api/fs/list",
+      [
+        "path": .string(folder), "password": "", "refresh": .bool(refreshing), "page": .number(String(page)),
+        "per_page": .number(String(size)),
+      ])
   }
 
   func rename(_ path: String, to name: String, overwriting: Bool) async throws(Failure) -> AListReply {
-    var request = HTTPRequest(method: .post, url: url("/api/fs/rename"))
-    request.setJSON(["path": .string(path), "name": .string(name), "overwrite": .bool(overwriting)])
     // It gives an object its name, and some drives copy.
-    request.isUpload = true
-    return try await reply(to: request)
-  }
-
-  /// Removes a file; one that is not there is a success.
-  ///
-  /// - Parameter path: of a temporary name: the call itself would remove a whole folder too.
-  func remove(_ path: String) async throws(Failure) {
-    let body: JSONValue = ["dir": .string(AList.parent(of: path)), "names": JSONValue([AList.name(of: path)])]
-    try AListCode.check(try await call("/api/fs/remove", body), path)
-  }
-
-  /// As `remove`, and removes what comes after that.
-  ///
-  /// - Parameter looksAgain: whether something may.
-  func removeForGood(_ path: String, looksAgain: Bool) async throws(Failure) {
-    try await remove(path)
-    guard looksAgain else { return }
-    for wait in [100, 200, 400] {
-      guard !Task.isCancelled, (try? await Task.sleep(for: .milliseconds(wait))) != nil else { return }
-      try await refresh(AList.parent(of: path))
-      if try await entry(path) != nil { try await remove(path) }
-    }
-  }
-
-  /// Makes the server look at a folder anew: both servers may answer from a cache that holds the declared size or the old object.
-  func refresh(_ folder: String) async throws(Failure) {
-    _ = try await call("/api/fs/list", ["path": .string(folder), "refresh": true, "page": 1, "per_page": 1])
+    try await call(
+      "/api/fs/rename", ["path": .string(path), "name": .string(name), "overwrite": .bool(overwriting)], isUpload: true)
   }
 
   /// The largest chunk of a session in bytes; nil if the server has no sessions (`multipart_*` of the public settings, which are texts).
   func largestChunk() async throws(Failure) -> Int64? {
-    if let known = session.withLock({ $0.largestChunk }) { return known == 0 ? nil : known }
+    if let known = state.withLock({ $0.largestChunk }) { return known == 0 ? nil : known }
     let reply = try await reply(to: HTTPRequest(method: .get, url: url("/api/public/settings")))
     var bytes: Int64 = 0
     if reply.code == 200, reply.data?["multipart_enabled"]?.string == "true" {
       let mebibytes = reply.data?["multipart_chunk_size"]?.string.flatMap { Int64($0) } ?? 10
       bytes = min(max(mebibytes, 1), 1024) << 20
     }
-    session.withLock { $0.largestChunk = bytes }
+    state.withLock { $0.largestChunk = bytes }
     return bytes == 0 ? nil : bytes
   }
 
-  /// Asks whether the object at `path` is the payload, as far as the server tells: by size, and by hash where it has one.
-  ///
-  /// - Throws: `server` if it is not.
-  func compare(_ path: String, with payload: Payload) async throws(Failure) -> Verification {
-    try await refresh(AList.parent(of: path))
-    guard let entry = try await entry(path), !entry.isFolder else {
-      throw .mismatch("\(path) is not there after the upload")
-    }
-    guard entry.size == payload.length else {
-      throw .mismatch("\(path) has \(entry.size) bytes on the server instead of \(payload.length)")
-    }
-    var verification = Verification.size
-    for theirs in entry.hashes {
-      let ours = try await payload.digest(theirs.algorithm)
-      guard theirs == ours else {
-        throw .mismatch("\(path) has the \(theirs.algorithm.rawValue) \(theirs.hex) on the server instead of \(ours.hex)")
-      }
-      verification = .sizeAndHash
-    }
-    return verification
+  /// Tells the user something that may go on for a while, once.
+  func tellOnce(_ text: String) {
+    if state.withLock({ $0.told.insert(text).inserted }) { warn(text) }
   }
 
   /// A POST with a JSON body. Paths in it are plain, not percent-encoded.
-  func call(_ path: String, _ body: JSONValue) async throws(Failure) -> AListReply {
-    var request = HTTPRequest(method: .post, url: url(path))
+  func call(_ path: String, _ body: JSONValue, isUpload: Bool = false) async throws(Failure) -> AListReply {
+    var request = HTTPRequest(method: .post, url: url(path), isUpload: isUpload)
     request.setJSON(body)
     return try await reply(to: request)
   }
@@ -311,19 +181,19 @@ final class AListAPI: Sendable {
     if let token { request.headers.append(("Authorization", token.exposed)) }
     let answer = try await http.send(request)
     if let failure = answer.statusFailure(origin) { throw failure }
-    guard let json = answer.json, let code = json["code"]?.integer else {
+    guard let reply = AListReply(answer) else {
       throw answer.withEvidence(
         Failure(
           .protocol, "\(origin) does not answer as AList does", hint: "check the address: is it behind a login page, or below a sub-path?"))
     }
-    return AListReply(code: code, message: json["message"]?.string ?? "", data: json["data"], answer: answer)
+    return reply
   }
 
   private func token() async throws(Failure) -> Secret? {
-    if let known = session.withLock({ $0.token }) { return known }
+    if let known = state.withLock({ $0.token }) { return known }
     if let source = remote.token {
       let token = try await source.read(warn: warn)
-      session.withLock { $0.token = token }
+      state.withLock { $0.token = token }
       return token
     }
     return remote.username == nil ? nil : try await logIn()
@@ -340,7 +210,7 @@ final class AListAPI: Sendable {
       [self] () throws(Failure) in
       try await freshToken(username, try await source.read(warn: warn))
     }
-    session.withLock { $0.token = token }
+    state.withLock { $0.token = token }
     return token
   }
 
@@ -357,5 +227,44 @@ final class AListAPI: Sendable {
       throw AListCode.loginFailure(reply, username, origin)
     }
     return try Secret(text, origin: "the token that \(origin) gave")
+  }
+
+  /// Sends a request for an object's bytes, without the credentials: the address has what lets one in.
+  func download(_ request: HTTPRequest) async throws(Failure) -> HTTPAnswer { try await http.send(request) }
+
+  /// As `download`, by AList's WebDAV, which takes the token of the admin page and a password, but no token of a login.
+  func downloadByDAV(_ path: String, _ request: HTTPRequest) async throws(Failure) -> HTTPAnswer {
+    var request = request
+    request.url = url("/dav" + URLText.encoded(path))
+    if let token = remote.token {
+      request.headers.append(("Authorization", "Bearer \(try await token.read(warn: warn).exposed)"))
+    } else if let username = remote.username, let password = remote.password {
+      let pair = Data("\(username):\(try await password.read(warn: warn).exposed)".utf8)
+      request.headers.append(("Authorization", "Basic \(pair.base64EncodedString())"))
+    }
+    return try await http.send(request)
+  }
+
+  /// Where an object is to be had, by what `fs/get` says: the server itself, reached as this remote says and not as the server believes, or
+  /// wherever the storage has it.
+  ///
+  /// - Parameter isCoded: whether the server decodes the path twice, as AList does.
+  func downloadURL(_ rawURL: String, of path: String, isDecodedTwice: Bool) -> String? {
+    guard let start = rawURL.firstRange(of: "://")?.upperBound else { return nil }
+    let rest = rawURL[start...].drop { $0 != "/" }
+    let query = rest.drop { $0 != "?" }
+    guard rest.hasPrefix("\(base.path)/p/") || rest.hasPrefix("\(base.path)/d/"),
+      let full = try? URLText.decoded(rest.dropLast(query.count).dropFirst(base.path.utf8.count)), full.hasSuffix(path)
+    else { return rawURL }
+    let once = URLText.encoded(full)
+    return url(isDecodedTwice ? URLText.encoded(once) : once) + query
+  }
+}
+
+extension AListReply {
+  /// - Returns: nil if it is no such answer.
+  init?(_ answer: HTTPAnswer) {
+    guard let json = answer.json, let code = json["code"]?.integer else { return nil }
+    self.init(code: code, message: json["message"]?.string ?? "", data: json["data"], answer: answer)
   }
 }

@@ -1,7 +1,30 @@
 import BytePath
 
-/// What the `code` and `message` of AList's envelope mean; whether it may pass is said by `RetryTable`.
+/// What the `code` and `message` of AList's envelope mean.
 enum AListCode {
+  /// AList and OpenList: `code` of an answer with status 200. The texts are from the sources of both servers; an administrator can have parts
+  /// of them masked, and then the code decides. The first line that fits counts.
+  static let rules = [
+    RetryTable.Rule(codes: 429...429, verdict: .mayPass),
+    // Chunks whose connection broke, or whose session has just ended (internal/multipart/window.go).
+    RetryTable.Rule(codes: 400...400, words: ["unexpected EOF", "upload window closed"], verdict: .mayPass),
+    // Something on the way, or a server that is starting.
+    RetryTable.Rule(
+      codes: 500...500,
+      words: ["Loading storage, please wait", "storage not init", "unexpected EOF", "context canceled", "failed to create temp file"],
+      verdict: .mayPass),
+    // A full disk that is not that of the server's own temporary files. Whatever else is said of a file that can't be written.
+    RetryTable.Rule(codes: 400...500, words: ["no space left", "disk quota exceeded", "read-only file system"], verdict: .refusal),
+    RetryTable.Rule(
+      codes: 500...500,
+      words: [
+        "storage not found", "upload not supported", "is a directory", "not a directory", "file exists", "file name too long",
+        "invalid argument", "permission denied", "delete root folder", "object not found",
+      ], verdict: .refusal),
+    RetryTable.Rule(codes: 400...499, verdict: .refusal),
+    RetryTable.Rule(codes: .min ... .max, verdict: .mayPass),
+  ]
+
   static func saysMissing(_ message: String) -> Bool {
     (message.contains("object not found") || message.contains("failed get parent list")) && !message.contains("storage not found")
   }
@@ -10,6 +33,9 @@ enum AListCode {
   static func saysStarting(_ message: String) -> Bool {
     message.contains("Loading storage") || message.contains("storage not init")
   }
+
+  /// Said by drives that lack a call (internal/errs/errors.go).
+  static func saysNotImplemented(_ message: String) -> Bool { message.contains("not implement") || message.contains("not support") }
 
   /// The reasons of code 401 that a fresh login cures (server/middlewares/auth.go).
   static func saysExpired(_ message: String) -> Bool {
@@ -24,20 +50,10 @@ enum AListCode {
     throw reply.answer.withEvidence(failure)
   }
 
-  /// As `check`, for `PUT /api/fs/put`. With `mayRetryExisting`, an object that appeared since the look for it is looked at again.
-  static func checkPut(_ reply: AListReply, _ path: String, mayRetryExisting: Bool) throws(Failure) {
-    if reply.code == 403, reply.message.contains("file exists") {
-      throw reply.answer.withEvidence(Failure(.exists, "\(path) exists already", retryable: mayRetryExisting))
-    }
+  /// As `check`, for what may be refused because something is there.
+  static func checkExisting(_ reply: AListReply, _ path: String) throws(Failure) {
+    if reply.saysExisting { throw reply.answer.withEvidence(.alreadyThere(path)) }
     try check(reply, path)
-  }
-
-  /// As `check`, for `POST /api/fs/rename`.
-  static func checkRename(_ reply: AListReply, _ target: String, mayRetryExisting: Bool) throws(Failure) {
-    if reply.code == 403, reply.message.contains("exists") {
-      throw reply.answer.withEvidence(Failure(.exists, "\(target) exists already", retryable: mayRetryExisting))
-    }
-    try check(reply, target)
   }
 
   private static func failure(_ reply: AListReply, _ path: String) -> Failure {
@@ -50,7 +66,7 @@ enum AListCode {
       return Failure(.auth, "no permission for \(path): \(words)")
     default: break
     }
-    switch RetryTable.verdict(of: reply.code, reply.message, in: RetryTable.alist) {
+    switch RetryTable.verdict(of: reply.code, reply.message, in: rules) {
     case .refusal: return Failure(.rejected, "\(path) was refused: \(words)", hint: hint(reply.message))
     case .mayPass where reply.code == 429: return Failure(.server, "the server asks to try again later: \(words)", retryable: true)
     case .mayPass: return Failure(.server, "the server failed with \(path): \(words)", retryable: true)
@@ -59,7 +75,7 @@ enum AListCode {
 
   /// What went wrong in a storage, where the server tells of it in other ways than by an answer to a put.
   static func storageFailure(_ reason: String, _ path: String) -> Failure {
-    switch RetryTable.verdict(of: 500, reason, in: RetryTable.alist) {
+    switch RetryTable.verdict(of: 500, reason, in: rules) {
     case .refusal: Failure(.rejected, "\(path) was refused: \(reason)", hint: hint(reason))
     case .mayPass: Failure(.server, "the server failed with \(path): \(reason)", retryable: true)
     }

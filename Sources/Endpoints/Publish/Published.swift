@@ -26,7 +26,9 @@ public struct Published<S: BuiltInStore>: BuiltInEndpoint {
   public func spoolDirectory(for path: String) throws(Failure) -> SpoolDirectory? {
     try (store as? any AdoptingStore)?.spoolDirectory(for: path)
   }
-  public func wantedHashes(for path: String) async -> Set<HashAlgorithm> { await publisher.wantedHashes(for: path, Attributes()) }
+  public func wantedHashes(for path: String, _ attributes: Attributes) async -> Set<HashAlgorithm> {
+    await publisher.wantedHashes(for: path, attributes)
+  }
   public func put(_ upload: Upload) async throws(Failure) -> Receipt { try await publisher.put(upload) }
   public func abandon(_ upload: Upload) async throws(Failure) { try await publisher.abandon(upload) }
   public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {

@@ -21,11 +21,10 @@ public struct Publisher: Sendable {
   public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
     let place = try store.place(of: path)
     async let probing = answer { () throws(Failure) in try await store.probe(place, attributes) }
-    async let looking = answer { () throws(Failure) in try await store.stat(place, fresh: false) }
-    // What it asks is remembered for the upload; what it can't be told now is asked then.
-    async let learning = answer { () throws(Failure) in try await store.traits(of: place, attributes) }
-    let (probed, looked, learned) = await (probing, looking, learning)
-    _ = try probed.get()
+    // What it asks is remembered for the upload, and may tell by the way what is there; what it can't be told now is asked then.
+    let learned = await answer { () throws(Failure) in try await store.traits(of: place, attributes) }
+    let looked = await answer { () throws(Failure) in try await store.stat(place, fresh: false) }
+    _ = try await probing.get()
     let finding = try looked.get()
     looks.note(finding, at: place)
     if let traits = try? learned.get() { try refuseUntold(finding, traits, attributes) }

@@ -27,7 +27,7 @@ struct PutAttempt: Sendable {
         upload.meter.setSent(payload.length)
         return Receipt()
       }
-      if let renaming = store as? any RenamingStore, let before, !publisher.goesDirectly(traits, attributes), isTold(before),
+      if let renaming = store as? any RenamingStore, let before, !publisher.goesDirectly(traits, attributes), before.isTold,
         !isRestOfOurs(before)
       {
         let staging = Staging(attempt: self, store: renaming, traits: traits)
@@ -36,9 +36,10 @@ struct PutAttempt: Sendable {
       return try await putDirectly(before, traits, condition)
     } catch {
       guard error.kind == .exists, attributes.existing == .overwrite else { throw error }
-      // It has come there since the look.
+      // It has come there since the look, if that could see anything.
       var failure = error
-      (failure.isRetryable, failure.hint) = (true, nil)
+      failure.isRetryable = before?.isTold ?? true
+      failure.hint = failure.isRetryable ? nil : "the server does not show what is there, so that nothing is replaced"
       throw failure
     }
   }
@@ -46,10 +47,6 @@ struct PutAttempt: Sendable {
   /// Whether it matters what is there.
   private func needsLook(_ traits: Traits) -> Bool {
     attributes.existing == .refuse || !publisher.goesDirectly(traits, attributes) || traits.guardsNewNames || traits.looksFirst
-  }
-
-  private func isTold(_ finding: Finding) -> Bool {
-    if case .untold = finding { false } else { true }
   }
 
   /// What a broken connection left of an attempt before this one is no object to be kept. But it can't be told from what somebody else has put
@@ -109,8 +106,10 @@ struct PutAttempt: Sendable {
 
   /// - Parameter before: what is there; nil if nobody has looked, so that a part of the object could not be told from what was there before.
   func putDirectly(_ before: Finding?, _ traits: Traits, _ condition: Condition) async throws(Failure) -> Receipt {
-    let tellsRemains = before != nil && !traits.publishesAtomically
-    if tellsRemains, keeper.note?.session == nil { keeper.set(Note(.sending, before: before.flatMap { Note.Before($0) })) }
+    let tellsRemains = before != nil && (!traits.publishesAtomically || !traits.asideEndings.isEmpty)
+    if before != nil, !traits.publishesAtomically, keeper.note?.session == nil {
+      keeper.set(Note(.sending, before: before.flatMap { Note.Before($0) }))
+    }
     do throws(Failure) {
       let receipt = try await transfer(to: place, condition)
       keeper.clear()

@@ -200,6 +200,10 @@ public enum Finding: Sendable {
     if case .stored(let stored) = self { stored } else { nil }
   }
 
+  public var isTold: Bool {
+    if case .untold = self { false } else { true }
+  }
+
   public var isNothing: Bool {
     if case .nothing = self { true } else { false }
   }

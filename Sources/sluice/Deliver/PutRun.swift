@@ -207,7 +207,7 @@ struct PutRun: Sendable {
               return PreflightFindings()
             }
             try await target.endpoint.check(target.path, attributes)
-            return PreflightFindings(hashes: await target.endpoint.wantedHashes(for: target.path))
+            return PreflightFindings(hashes: await target.endpoint.wantedHashes(for: target.path, attributes))
           } catch {
             return PreflightFindings(refused: [index: error])
           }

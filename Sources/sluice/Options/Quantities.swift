@@ -1,6 +1,6 @@
 import ArgumentParser
 import BytePath
-import FoundationEssentials
+import Endpoints
 
 /// A number of bytes: `512`, `10k`, `1.5M`, `2GiB`. All units are powers of 1024.
 struct Size: ExpressibleByArgument, Sendable {
@@ -35,17 +35,8 @@ struct Timestamp: ExpressibleByArgument, Sendable {
       self.milliseconds = milliseconds
       return
     }
-    var text = argument.replacing(" ", with: "T").uppercased()
-    var rest: Int64 = 0
-    // Taken apart, because a `Date` holds no exact milliseconds, and what it holds would have to be rounded to the nearest one.
-    if let point = text.firstIndex(of: ".") {
-      let digits = text[text.index(after: point)...].prefix { $0.isASCII && $0.isNumber }
-      guard let value = Int64((digits + "00").prefix(3)), !digits.isEmpty else { return nil }
-      rest = value
-      text.removeSubrange(point..<digits.endIndex)
-    }
-    guard let date = try? Date(text, strategy: .iso8601), date.timeIntervalSince1970 >= 0 else { return nil }
-    milliseconds = Int64(saturating: date.timeIntervalSince1970).multipliedSaturated(by: 1000).addingSaturated(rest)
+    guard let milliseconds = RFC3339.milliseconds(argument), milliseconds >= 0 else { return nil }
+    self.milliseconds = milliseconds
   }
 }
 

@@ -7,17 +7,7 @@ extension AList {
     let path = try await request(exchange).path("path")
     let known = stale.facts(path)
     guard let facts = known ?? folder.facts(path) else { return Self.envelope(500, missing(path)) }
-    var members = describe(path, facts)
-    if behaviour.hashes, !facts.isDirectory, known == nil {
-      let hashes = JSON.object(hashes(path))
-      members = members.map { member in
-        switch member.0 {
-        case "hash_info": ("hash_info", hashes)
-        case "hashinfo": ("hashinfo", .string(hashes.text))
-        default: member
-        }
-      }
-    }
+    var members = describe(path, facts, withHashes: known == nil)
     members.append(("raw_url", .string(facts.isDirectory ? "" : origin.value + "/p" + Self.escaped(path) + "?sign=loopback:0")))
     members += [("readme", .string("")), ("header", .string("")), ("provider", .string(behaviour.provider))]
     if !isOpenList { members.append(("web_proxy", .bool(false))) }
@@ -81,7 +71,8 @@ extension AList {
     return start.overflow ? [] : Array(names.dropFirst(start.partialValue).prefix(size))
   }
 
-  private func describe(_ path: String, _ facts: FileFacts) -> [(String, JSON)] {
+  private func describe(_ path: String, _ facts: FileFacts, withHashes: Bool = true) -> [(String, JSON)] {
+    let hashes = behaviour.hashes && !facts.isDirectory && withHashes ? JSON.object(self.hashes(path)) : .null
     let extra: [(String, JSON)] =
       isOpenList ? [] : [("id", .string("")), ("path", .string(folder.real(path))), ("virtual_path", .string(path))]
     // AList's Local driver knows no size of a folder; OpenList's tells the directory's own.
@@ -90,7 +81,7 @@ extension AList {
       ("name", .string(path == "/" ? "root" : AListPath.name(path))), ("size", .int(size)), ("is_dir", .bool(facts.isDirectory)),
       ("modified", .string(facts.modified.rfc3339)), ("created", .string(facts.changed.rfc3339)),
       ("sign", .string(facts.isDirectory ? "" : "loopback:0")), ("thumb", .string("")),
-      ("type", .int(path.hasSuffix(".txt") ? 4 : 0)), ("hashinfo", .string("null")), ("hash_info", .null),
+      ("type", .int(path.hasSuffix(".txt") ? 4 : 0)), ("hashinfo", .string(hashes.text)), ("hash_info", hashes),
     ]
   }
 

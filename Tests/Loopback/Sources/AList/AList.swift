@@ -55,6 +55,7 @@ struct AList: Sendable {
     case ("POST", "/api/fs/rename"): return try await rename(exchange)
     case ("POST", "/api/fs/move"): return try await move(exchange)
     case ("POST", "/api/fs/remove"): return try await remove(exchange)
+    case ("GET", _) where isDownload(exchange.path), ("HEAD", _) where isDownload(exchange.path): return try download(exchange)
     default:
       if let answer = try await multipartAnswer(exchange) { return answer }
       return try await taskAnswer(exchange) ?? unknown(exchange)

@@ -6,7 +6,7 @@ struct Service: Sendable {
   private let plain: Plain
   private let webDAV: WebDAV
   private let faults: FaultPlan
-  private let basePath: String
+  let basePath: String
 
   init(options: Loopback, folders: ServedFolders, log: RequestLog?) {
     alist = AList(options: options, folders: folders)

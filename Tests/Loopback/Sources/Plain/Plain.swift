@@ -29,7 +29,7 @@ struct Plain: Sendable {
     case "PUT": return try await put(exchange, entry)
     case "GET", "HEAD":
       guard let facts = folder.facts(entry), !facts.isDirectory else { return .html("<h1>404 Not Found</h1>", status: 404) }
-      return Answer(body: exchange.method == "HEAD" ? .omitted(size: facts.size) : .file(folder.real(entry), size: facts.size))
+      return exchange.file(folder.real(entry), size: facts.size)
     default: return .html("<h1>405 Method Not Allowed</h1>", status: 405)
     }
   }

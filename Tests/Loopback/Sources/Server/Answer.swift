@@ -2,8 +2,8 @@
 struct Answer: Sendable {
   enum Body: Sendable {
     case bytes([UInt8])
-    /// A file of the disk, sent in pieces.
-    case file(String, size: Int64)
+    /// A file of the disk, or so many of its bytes from an offset on, sent in pieces.
+    case file(String, size: Int64, from: Int64 = 0)
     /// What an answer to HEAD leaves out.
     case omitted(size: Int64)
     /// This text, and then letters for ever.

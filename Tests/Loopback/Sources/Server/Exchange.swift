@@ -144,9 +144,9 @@ extension Exchange {
       if !answer.isChunked { head.headerFields[.contentLength] = String(bytes.count) }
       // Bytes behind an answer to HEAD would be taken for the next answer.
       try await writer.write(response: head, body: method == "HEAD" ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
-    case .file(let path, let size):
+    case .file(let path, let size, let offset):
       if !answer.isChunked { head.headerFields[.contentLength] = String(size) }
-      try await writer.write(response: head, body: FileBody(path: path, size: size).body)
+      try await writer.write(response: head, body: FileBody(path: path, size: size, offset: offset).body)
     case .omitted(let size):
       head.headerFields[.contentLength] = String(size)
       try await writer.write(response: head, body: ResponseBody())

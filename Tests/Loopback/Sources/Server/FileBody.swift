@@ -5,12 +5,14 @@ import NIOCore
 struct FileBody: Sendable {
   let path: String
   let size: Int64
+  var offset: Int64 = 0
 
   var body: ResponseBody {
     ResponseBody(contentLength: Int(size)) { writer in
       let descriptor = open(path, O_RDONLY | O_CLOEXEC)
       guard descriptor >= 0 else { throw FileError("open", path) }
       defer { close(descriptor) }
+      guard lseek(descriptor, off_t(offset), SEEK_SET) == offset else { throw FileError("lseek", path) }
       var left = Int(size)
       while left > 0 {
         var buffer = ByteBuffer()

@@ -46,7 +46,7 @@ struct LoopbackServer: Sendable {
       configuration: ServerConfiguration(address: .hostname("127.0.0.1", port: port), backlog: 1024),
       onServerRunning: { listening in
         let port = listening.localAddress?.port ?? 0
-        service.alist.origin.set("\(scheme)://127.0.0.1:\(port)")
+        service.alist.origin.set("\(scheme)://127.0.0.1:\(port)\(service.basePath)")
         StandardError.write("ready \(scheme)://127.0.0.1:\(port)\n", to: 1)
       },
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton,

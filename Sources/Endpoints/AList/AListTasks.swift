@@ -1,7 +1,8 @@
 import BytePath
+import Synchronization
 
-/// An upload that AList goes on with by itself after it has the bytes.
-struct AListTask {
+/// Uploads that AList goes on with by itself after it has the bytes.
+final class AListTasks: Sendable {
   /// States of xhofe/tache and OpenListTeam/tache, state.go.
   private enum State {
     static let succeeded: Int64 = 2
@@ -12,45 +13,44 @@ struct AListTask {
   }
 
   private let api: AListAPI
-  private let path: String
-  private let meter: Meter
+  /// Of a name, by their IDs, before the first put to it.
+  private let before = Mutex<[String: Set<String>]>([:])
 
-  init(_ api: AListAPI, _ path: String, _ meter: Meter) {
-    self.api = api
-    self.path = path
-    self.meter = meter
-  }
+  init(_ api: AListAPI) { self.api = api }
 
   /// The task that an earlier attempt of this run has left at the server, if its answer was lost and the server goes on all the same: a
   /// second upload would be a second writer of the same name.
-  func begunEarlier() async throws(Failure) -> JSONValue? {
+  func begunEarlier(_ path: String) async throws(Failure) -> JSONValue? {
     var present: [String: JSONValue] = [:]
     for list in ["undone", "done"] {
       let reply = try await api.reply(to: HTTPRequest(method: .get, url: api.url("/api/task/upload/\(list)")))
       try AListCode.check(reply, path)
       for task in reply.data?.array ?? [] {
-        guard let id = task["id"]?.string, let name = task["name"]?.string, isName(name) else { continue }
+        guard let id = task["id"]?.string, let name = task["name"]?.string, AListTasks.isName(name, of: path) else { continue }
         present[id] = task
       }
     }
-    guard let before = api.tasksBefore(path, current: Set(present.keys)) else { return nil }
-    return present.first { !before.contains($0.key) && !State.ended.contains($0.value["state"]?.integer ?? State.failed) }?.value
+    let earlier = before.withLock { before in
+      defer { before[path] = before[path] ?? Set(present.keys) }
+      return before[path]
+    }
+    guard let earlier else { return nil }
+    return present.first { !earlier.contains($0.key) && !State.ended.contains($0.value["state"]?.integer ?? State.failed) }?.value
   }
 
   /// Whether a task is of this path: `upload NAME to [MOUNT](FOLDER)` (internal/fs/put.go).
-  private func isName(_ text: String) -> Bool {
-    let slash = path.lastIndex(of: "/") ?? path.startIndex
-    let start = "upload \(path[path.index(after: slash)...]) to ["
+  private static func isName(_ text: String, of path: String) -> Bool {
+    let start = "upload \(AList.name(of: path)) to ["
     guard text.hasPrefix(start), text.hasSuffix(")"), let border = text.firstRange(of: "](") else { return false }
     let mount = text[..<border.lowerBound].dropFirst(start.count)
     let folder = text[border.upperBound...].dropLast()
-    return "\(mount)/\(folder)/".split(separator: "/") == path[..<slash].split(separator: "/")
+    return "\(mount)/\(folder)/".split(separator: "/") == AList.parent(of: path).split(separator: "/")
   }
 
   /// Returns the task: at once, or when it has succeeded.
   ///
   /// - Throws: `server` with the server's error if the task fails.
-  func follow(_ task: JSONValue, untilEnd: Bool) async throws(Failure) -> JSONValue {
+  func follow(_ task: JSONValue, of path: String, untilEnd: Bool, _ meter: Meter) async throws(Failure) -> JSONValue {
     guard untilEnd, let id = task["id"]?.string else { return task }
     // A growing interval: short uploads are reported at once, long ones cost the server little.
     var interval = Duration.milliseconds(100)
@@ -60,15 +60,15 @@ struct AListTask {
       if let state = last["state"]?.integer {
         if state == State.succeeded { return last }
         // A running task passes through 4 on its way to 7; as long as nobody cancels a pending one the end is 7.
-        if state == State.failed || (state == State.canceled && last["progress"]?.number == 0) { throw failure(last) }
+        if state == State.failed || (state == State.canceled && last["progress"]?.number == 0) { throw failure(last, path) }
       }
       do { try await Task.sleep(for: interval) } catch { throw .interrupted }
       interval = min(interval * 1.5, .seconds(5))
-      last = try await poll(id, last)
+      last = try await poll(id, of: path, last)
     }
   }
 
-  private func poll(_ id: String, _ last: JSONValue) async throws(Failure) -> JSONValue {
+  private func poll(_ id: String, of path: String, _ last: JSONValue) async throws(Failure) -> JSONValue {
     let reply = try await api.reply(to: HTTPRequest(method: .post, url: api.url("/api/task/upload/info?tid=\(URLText.encoded(id))")))
     if reply.code == 404 {
       // Tasks live in the server's memory alone; one that is gone says nothing of its end.
@@ -84,7 +84,7 @@ struct AListTask {
     return data
   }
 
-  private func failure(_ task: JSONValue) -> Failure {
+  private func failure(_ task: JSONValue, _ path: String) -> Failure {
     let error = task["error"]?.string ?? ""
     let wasCancelled = error.contains("context canceled")
     let words = "the server's task for \(path) \(wasCancelled ? "was cancelled" : "failed"): \(error.isEmpty ? "no reason given" : error)"
