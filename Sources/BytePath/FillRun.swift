@@ -102,7 +102,7 @@ final class FillRun: Sendable {
           group.addTask { await self.thread { () throws(Failure) in try self.drain(filterEnds.output) } }
         } else {
           for (index, hash) in object.hashes.enumerated() {
-            group.addTask { await self.thread { () throws(Failure) in self.compute(hash, consumer: FillRun.writer + 1 + index) } }
+            group.addTask { await self.thread { () throws(Failure) in try self.compute(hash, consumer: FillRun.writer + 1 + index) } }
           }
         }
         while await group.next() != nil {
@@ -216,47 +216,46 @@ final class FillRun: Sendable {
 
   /// The writer thread: takes the blocks in order to the spool or to the first filter.
   private func write() throws(Failure) {
-    var frame = GzipFrame()
     var inputCount: Int64 = 0
     var checksum: UInt = 0
-    if let gzip = plan.gzip { try deliver(GzipFrame.header(level: gzip.level)) }
-    while let block = ring.block(for: FillRun.writer) {
+    let frame = try consume(as: FillRun.writer) { block in
       inputCount += Int64(block.inputCount)
       if plan.gzip != nil {
-        frame.add(block)
         meter.levels.add(block.level)
       } else if opened != nil {
         for piece in block.objectPieces { checksum = updatedChecksum(checksum, piece) }
       }
-      for piece in block.objectPieces { try deliver(piece) }
-      ring.consumed(by: FillRun.writer)
+    } each: { (piece) throws(Failure) in
+      try deliver(piece)
     }
-    if firstFailure.withLock({ $0 != nil }) { throw .interrupted }
     precondition(inputCount == meter.input, "a block of the input was lost on its way")
-    self.checksum.store(plan.gzip == nil ? checksum : frame.checksum, ordering: .relaxed)
-    if plan.gzip != nil { try deliver(frame.trailer) }
+    self.checksum.store(frame?.checksum ?? checksum, ordering: .relaxed)
     try? filterEnds?.input.close()
   }
 
   /// A hasher thread, which looks at the blocks that the writer writes meanwhile.
-  private func compute(_ hash: ObjectHash, consumer: Int) {
-    var frame = GzipFrame()
-    if let gzip = plan.gzip { hash.update(GzipFrame.header(level: gzip.level)) }
-    while let block = ring.block(for: consumer) {
-      if plan.gzip != nil { frame.add(block) }
-      for piece in block.objectPieces { hash.update(piece) }
-      ring.consumed(by: consumer)
-    }
-    if plan.gzip != nil { hash.update(frame.trailer) }
+  private func compute(_ hash: ObjectHash, consumer: Int) throws(Failure) {
+    _ = try consume(as: consumer) { (piece) throws(Failure) in hash.update(piece) }
   }
 
-  private func deliver(_ bytes: [UInt8]) throws(Failure) {
-    // Of a closure that throws, the compiler does not keep the type of what it throws.
-    var failure: Failure?
-    bytes.withUnsafeBytes { buffer in
-      do throws(Failure) { try deliver(buffer) } catch { failure = error }
+  /// Takes the blocks from the ring, and gives the bytes of the object on in their order: those of the blocks, with gzip in their frame.
+  ///
+  /// - Returns: the frame, if there is one.
+  /// - Throws: `interrupted` if something else has failed, so that what has been given on does not look complete.
+  private func consume(
+    as consumer: Int, seeing block: (Block) -> Void = { _ in }, each piece: (UnsafeRawBufferPointer) throws(Failure) -> Void
+  ) throws(Failure) -> GzipFrame? {
+    var frame = plan.gzip.map { GzipFrame(level: $0.level) }
+    if let frame { try frame.header.span.bytes.withUnsafeBytes(piece) }
+    while let next = ring.block(for: consumer) {
+      frame?.add(next)
+      block(next)
+      for bytes in next.objectPieces { try piece(bytes) }
+      ring.consumed(by: consumer)
     }
-    if let failure { throw failure }
+    if firstFailure.withLock({ $0 != nil }) { throw .interrupted }
+    if let frame { try frame.trailer.span.bytes.withUnsafeBytes(piece) }
+    return frame
   }
 
   private func deliver(_ bytes: UnsafeRawBufferPointer) throws(Failure) {

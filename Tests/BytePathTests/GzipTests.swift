@@ -73,7 +73,7 @@ struct GzipTests {
 
   @Test("the header has no time and no name")
   func header() {
-    #expect(GzipFrame.header(level: .fixed(6)) == [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3])
+    #expect(GzipFrame(level: .fixed(6)).header == [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3])
   }
 
   /// Runs the byte path from a pipe that is written in random pieces to a spool.

@@ -267,7 +267,7 @@ struct ExtremesTests {
         "\(number)", "\(value)", "\(number)k", "\(value)T", "\(number)d", "\(number)-01-01T00:00:00Z", "2026-01-01T00:00:00.\(number)Z",
       ] {
         if let size = Size(argument: text) { #expect(size.bytes >= 0, "seed \(Fuzz.seed): \(text)") }
-        if let span = Span(argument: text) { #expect(span.duration > .zero, "seed \(Fuzz.seed): \(text)") }
+        if let span = TimeSpan(argument: text) { #expect(span.duration > .zero, "seed \(Fuzz.seed): \(text)") }
         if let stamp = Timestamp(argument: text) { #expect(stamp.milliseconds >= 0, "seed \(Fuzz.seed): \(text)") }
       }
     }

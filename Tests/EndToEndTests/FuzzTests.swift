@@ -91,7 +91,7 @@ struct FuzzTests {
     for _ in 0..<Fuzz.cases(5000) {
       let text = generator.text(of: pieces, Int.random(in: 1...4, using: &generator))
       if let size = Size(argument: text) { #expect(size.bytes >= 0, "seed \(Fuzz.seed): \(text)") }
-      if let span = Span(argument: text) { #expect(span.duration >= .zero, "seed \(Fuzz.seed): \(text)") }
+      if let span = TimeSpan(argument: text) { #expect(span.duration >= .zero, "seed \(Fuzz.seed): \(text)") }
       let time = generator.text(of: times, Int.random(in: 1...12, using: &generator))
       if let stamp = Timestamp(argument: time) { #expect(stamp.milliseconds >= 0, "seed \(Fuzz.seed): \(time)") }
       let number = Int64.random(in: 0...0x1_0000_0000, using: &generator)

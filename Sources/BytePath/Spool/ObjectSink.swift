@@ -51,9 +51,5 @@ final class ObjectHash: Sendable {
     hash.withLock { $0.update(bytes) }
   }
 
-  func update(_ bytes: [UInt8]) {
-    bytes.withUnsafeBytes { update($0) }
-  }
-
   var digest: Checksum { hash.withLock { $0.finalized() } }
 }

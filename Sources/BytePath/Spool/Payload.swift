@@ -79,13 +79,13 @@ public final class Payload: Sendable {
   ) async throws(Failure) -> Payload {
     let spool = try await onThread { () throws(Failure) -> Spool in
       let spool = try Spool.create(in: try directory())
-      var failure: Failure?
-      bytes.withUnsafeBytes { buffer in
-        do throws(Failure) { try spool.append(buffer, after: 0) } catch { failure = error }
+      do throws(Failure) {
+        try bytes.span.bytes.withUnsafeBytes { (buffer) throws(Failure) in try spool.append(buffer, after: 0) }
+      } catch {
+        spool.remove()
+        throw error
       }
-      guard let failure else { return spool }
-      spool.remove()
-      throw failure
+      return spool
     }
     return Payload(spool: spool, length: Int64(bytes.count), inputLength: Int64(bytes.count), digests: [])
   }
@@ -222,11 +222,7 @@ public final class Payload: Sendable {
   /// - Throws: as `read`.
   public func checkReadable(at offset: Int64) throws(Failure) {
     var byte: UInt8 = 0
-    var failure: Failure?
-    withUnsafeMutableBytes(of: &byte) { buffer in
-      do throws(Failure) { _ = try read(into: buffer, at: offset) } catch { failure = error }
-    }
-    if let failure { throw failure }
+    _ = try withUnsafeMutableBytes(of: &byte) { (buffer) throws(Failure) in try read(into: buffer, at: offset) }
   }
 
   /// A second descriptor of the file, for a library that wants to own one; it is read by offset.

@@ -94,11 +94,7 @@ public final class Descriptor: Sendable {
 
   /// Writes every byte. Blocks.
   public func writeAll(_ bytes: [UInt8]) throws(SystemError) {
-    var failure: SystemError?
-    bytes.withUnsafeBytes { buffer in
-      do throws(SystemError) { try writeAll(buffer) } catch { failure = error }
-    }
-    if let failure { throw failure }
+    try bytes.span.bytes.withUnsafeBytes { (buffer) throws(SystemError) in try writeAll(buffer) }
   }
 
   /// What `fstat` says.

@@ -48,11 +48,7 @@ public final class Interrupt: Sendable {
   /// As above, the UTF-8 of a text.
   public func writeAll(_ text: String, to descriptor: Descriptor) throws(SystemError) -> Bool {
     let bytes = Array(text.utf8)
-    var result = Result<Bool, SystemError>.success(true)
-    bytes.withUnsafeBytes { buffer in
-      do throws(SystemError) { result = .success(try writeAll(buffer, to: descriptor)) } catch { result = .failure(error) }
-    }
-    return try result.get()
+    return try bytes.span.bytes.withUnsafeBytes { (buffer) throws(SystemError) in try writeAll(buffer, to: descriptor) }
   }
 
   private func wait(for events: Int16, of descriptor: Descriptor, unless isOver: () -> Bool) throws(SystemError) -> Bool {

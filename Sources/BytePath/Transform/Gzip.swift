@@ -87,9 +87,12 @@ struct GzipFrame {
   /// CRC-32 of the input.
   private(set) var checksum: UInt = 0
   private var length: UInt32 = 0
+  private let level: GzipLevel
+
+  init(level: GzipLevel) { self.level = level }
 
   /// No name, no time, made on Unix, so that equal input gives equal output.
-  static func header(level: GzipLevel) -> [UInt8] {
+  var header: [UInt8] {
     let extraFlags: UInt8 = level == .fixed(9) ? 2 : level == .fixed(1) ? 4 : 0
     return [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, extraFlags, 3]
   }

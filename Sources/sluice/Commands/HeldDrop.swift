@@ -8,7 +8,7 @@ struct HeldDrop: RunnableCommand {
 
   @OptionGroup var selection: HeldSelection
   @Option(help: ArgumentHelp("Those whose input ended longer ago, such as 30d.", valueName: "duration"))
-  var olderThan: Span?
+  var olderThan: TimeSpan?
   @Flag(name: .shortAndLong, help: "Do not ask.")
   var yes = false
 

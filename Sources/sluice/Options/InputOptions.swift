@@ -21,7 +21,7 @@ struct InputOptions: ParsableArguments {
     help: ArgumentHelp("Must accept the input as it came, or nothing is uploaded (repeatable).", valueName: "command"))
   var check: [String] = []
   @Option(help: ArgumentHelp("How long a check may take no bytes, or go on after the last (10m).", valueName: "duration"))
-  var checkTimeout: Span?
+  var checkTimeout: TimeSpan?
   @Option(help: ArgumentHelp("A shorter input is not uploaded.", valueName: "size"))
   var minSize: Size?
   @Flag(help: "Copy the input to standard output; needs --result.")

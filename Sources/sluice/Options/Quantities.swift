@@ -13,7 +13,7 @@ struct Size: ExpressibleByArgument, Sendable {
 }
 
 /// A length of time: `30s`, `5m`, `500ms`, `2h`; a number alone is seconds.
-struct Span: ExpressibleByArgument, Sendable {
+struct TimeSpan: ExpressibleByArgument, Sendable {
   let duration: Duration
 
   init?(argument: String) {

@@ -7,15 +7,15 @@ struct TransferOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Tries after the first that fails for a passing reason.", valueName: "n"))
   var retries = 5
   @Option(help: ArgumentHelp("Begin no try later than this after the first one.", valueName: "duration"))
-  var retryMaxTime: Span?
+  var retryMaxTime: TimeSpan?
   @Option(help: ArgumentHelp("For one whole request; without it only silence ends one.", valueName: "duration"))
-  var timeout: Span?
+  var timeout: TimeSpan?
   @Option(help: ArgumentHelp("For a connection (30s).", valueName: "duration"))
-  var connectTimeout: Span?
+  var connectTimeout: TimeSpan?
   @Option(help: ArgumentHelp("How long nothing may move while sending (60s).", valueName: "duration"))
-  var idleTimeout: Span?
+  var idleTimeout: TimeSpan?
   @Option(help: ArgumentHelp("For the answer after an upload's last byte (10m).", valueName: "duration"))
-  var answerTimeout: Span?
+  var answerTimeout: TimeSpan?
   @Option(help: ArgumentHelp("A file that holds the token.", valueName: "file"))
   var tokenFile: String?
   @Option(help: ArgumentHelp("Trust the certificates in this PEM file instead of the system's.", valueName: "file"))
