@@ -51,7 +51,6 @@ final class BlockRing: Sendable {
       let place = state.nextToFill % count
       if place == state.blocks.count { state.blocks.append(Block(compressing: hasWorkers)) }
       state.blocks[place].reset()
-      state.isDone[place] = false
       return state.blocks[place]
     }
   }
