@@ -35,6 +35,12 @@ public protocol Endpoint: Sendable {
   /// As of `Store`.
   var adoptsSpools: Bool { get }
 
+  /// As of `Store`.
+  func replaces(_ attributes: Attributes) -> Bool
+
+  /// As of `Store`.
+  func silence(at path: String) async -> Failure?
+
   /// Asks whether a put to `path` may succeed: the server is there, takes the credentials and allows the path. Sends no object.
   func check(_ path: String, _ attributes: Attributes) async throws(Failure)
 
@@ -97,6 +103,8 @@ extension Endpoint {
   public func directoryPath(_ text: String) throws(Failure) -> String { try objectPath(text) }
   public func checkOptions(_ options: [String: String]) throws(Failure) {}
   public func checkUse(_ use: Use, _ options: [String: String]) throws(Failure) {}
+  public func replaces(_ attributes: Attributes) -> Bool { true }
+  public func silence(at path: String) async -> Failure? { nil }
   public func abandon(_ upload: Upload) async throws(Failure) {}
   public func openFiles(_ attributes: Attributes) -> Int { 8 }
   public func close() async {}
@@ -150,6 +158,8 @@ public struct Receipt: Sendable, Equatable {
   public var response: JSONValue?
   /// The server's task in its last known state.
   public var task: JSONValue?
+  /// How a note or a page refers to the object, where the server has a word for that.
+  public var link: String?
   /// Why the server's word is not enough, as the answer was written wrongly: `its lines end without a carriage return`. Nil if it is.
   public var flaw: String?
   /// Whether the server said so before it can have had the whole object.

@@ -1,7 +1,7 @@
 /// The endpoints that are built in, a line each.
 public let builtInEndpoints: [any BuiltInEndpoint.Type] = [
   Published<AList>.self,
-  SiYuan.self,
+  Published<SiYuan>.self,
   S3.self,
   Published<PlainHTTP>.self,
   Published<WebDAV>.self,

@@ -71,7 +71,7 @@ struct ResultSchema: Sendable {
   private static let order = [
     "ok", "dry_run", "destination", "endpoint", "path", "plan", "input_bytes", "bytes", "gzip", "sha256", "attempts", "elapsed_s",
     "upload_s",
-    "http_status", "response", "task", "verified", "error", "superseded", "held",
+    "http_status", "response", "link", "task", "verified", "error", "superseded", "held",
   ]
 
   private let schema: JSON

@@ -46,6 +46,7 @@ struct SiYuanTrialTests {
       case "/api/file/getFile":
         exchange.readBody()
         exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nc\r\nsome obiect\n\r\n0\r\n\r\n")
+      case "/api/file/readDir": exchange.answer(#"{"code":409,"msg":"path is not a directory","data":null}"#)
       default: exchange.answer(#"{"code":404,"msg":"","data":null}"#)
       }
     }

@@ -17,11 +17,14 @@ struct Multipart: Sendable {
     HTTPBody(prefix: Array("\(fields)--\(boundary)--\r\n".utf8))
   }
 
-  /// The fields and the payload as the part `file`.
+  /// The fields, and then the payload as a file.
   ///
-  /// - Parameter type: a MIME type without control characters.
-  func body(file name: String, type: String, _ payload: Payload, _ meter: Meter) -> HTTPBody {
-    let disposition = "form-data; name=\"file\"; filename=\"\(Multipart.escaped(name))\""
+  /// - Parameters:
+  ///   - field: what the part is called.
+  ///   - type: a MIME type without control characters.
+  func body(file name: String, as field: String, type: String?, _ payload: Payload, _ meter: Meter) -> HTTPBody {
+    let disposition = "form-data; name=\"\(field)\"; filename=\"\(Multipart.escaped(name))\""
+    let type = type ?? "application/octet-stream"
     let head = "--\(boundary)\r\nContent-Disposition: \(disposition)\r\nContent-Type: \(type)\r\n\r\n"
     return HTTPBody(prefix: Array((fields + head).utf8), payload: payload, suffix: Array("\r\n--\(boundary)--\r\n".utf8), meter: meter)
   }

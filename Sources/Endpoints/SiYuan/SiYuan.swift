@@ -4,10 +4,11 @@ public import BytePath
 ///
 /// The kernel writes to a temporary file and renames it, so an upload is whole or absent by itself. It takes one upload at a time, and holds
 /// the others at the door, so uploads to one server are made one after the other and the answer is waited for with patience.
-public struct SiYuan: BuiltInEndpoint {
+public struct SiYuan: BuiltInStore, RemovingStore, DirectoryStore {
   public static let kind = EndpointKind(
     name: "siyuan", title: "SiYuan", example: "siyuan+http://HOST:PORT/data/…",
-    schemes: [("siyuan+http", false), ("siyuan+https", true), ("siyuan", true)], tokenVariable: "SIYUAN_TOKEN",
+    schemes: [("siyuan+http", false), ("siyuan+https", true), ("siyuan", true)], options: [SiYuanAssets.option],
+    tokenVariable: "SIYUAN_TOKEN",
     destination: SiYuan.destination, takesDirectoryTime: true)
 
   /// The kernel listens on 6806, and shows what is in `data/assets` below `/assets`.
@@ -19,7 +20,8 @@ public struct SiYuan: BuiltInEndpoint {
   /// The kernel reads a whole upload into memory; from here on that is worth a word.
   private static let largeSize: Int64 = 512 << 20
 
-  private let api: SiYuanAPI
+  let api: SiYuanAPI
+  let assets = SiYuanAssets()
   private let warn: @Sendable (String) -> Void
 
   public init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
@@ -27,7 +29,7 @@ public struct SiYuan: BuiltInEndpoint {
     warn = context.warn
   }
 
-  public var exclusionKey: String? { "siyuan \(api.origin)" }
+  public var serialKey: String? { "siyuan \(api.origin)" }
 
   public func close() async { await api.close() }
 
@@ -51,53 +53,49 @@ public struct SiYuan: BuiltInEndpoint {
     return segments.joined(separator: "/")
   }
 
-  public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
-    warnOfPlace(path)
+  public func traits(of path: String, _ attributes: Attributes) async throws(Failure) -> Traits {
+    var traits = Traits()
+    traits.publishesAtomically = true
+    traits.readsToVerify = true
+    return traits
+  }
+
+  public func probe(_ path: String, _ attributes: Attributes) async throws(Failure) {
+    if attributes.has(SiYuanAssets.option.key) { assets.expect(path) } else { warnOfPlace(path) }
     try checkTime(attributes.modified)
     try await api.checkVersion()
     try await api.checkAccess(for: path)
-    switch try await api.entry(path) {
-    case .folder: throw Failure(.rejected, "\(path) is a directory", hint: "add the name of the object: \(path)/NAME")
-    case .file:
-      if attributes.existing == .refuse { throw Failure(.exists, "\(path) exists already", hint: "leave out --no-clobber to replace it") }
-    case .missing:
-      // The kernel asks this of new names alone.
-      try SiYuanName.check(path)
-      try await checkFolders(above: path)
-    }
   }
 
-  /// The nearest that is there must be a folder; the kernel makes the others.
-  private func checkFolders(above path: String) async throws(Failure) {
-    var folder = parent(of: path)
+  /// The kernel asks for its rules of new names alone, and makes the folders above.
+  public func probeNew(_ path: String) async throws(Failure) {
+    if !assets.has(path) { try SiYuanName.check(path) }
+    var folder = TemporaryName.folder(of: path).dropLast()
     while !folder.isEmpty {
-      switch try await api.entry(folder) {
+      switch try await api.entry(String(folder)) {
       case .folder: return
       case .file: throw Failure(.rejected, "\(folder) is a file, not a directory")
-      case .missing: folder = parent(of: folder)
+      case .missing: folder = TemporaryName.folder(of: String(folder)).dropLast()
       }
     }
   }
 
-  public func put(_ upload: Upload) async throws(Failure) -> Receipt {
-    let (payload, path, attributes, meter) = (upload.payload, upload.path, upload.attributes, upload.meter)
+  /// The kernel can't be told to replace nothing.
+  public func put(_ upload: Upload, at path: String, _ condition: Condition) async throws(Failure) -> Receipt {
+    let (payload, attributes) = (upload.payload, upload.attributes)
     if payload.length > SiYuan.largeSize {
       warn("the object has \(payload.length) bytes, and SiYuan reads a whole upload into memory")
     }
+    if attributes.has(SiYuanAssets.option.key) { return try await putAsset(upload, at: path) }
     let modified = attributes.modified ?? millisecondsNow()
     try checkTime(modified)
-    if attributes.existing == .refuse, case .file = try await api.entry(path) {
-      throw Failure(.exists, "\(path) exists already", hint: "leave out --no-clobber to replace it")
-    }
     var form = Multipart()
     form.addField("path", path)
     form.addField("isDir", "false")
     form.addField("modTime", String(modified))
-    let body = form.body(
-      file: path.split(separator: "/").last.map(String.init) ?? path, type: attributes.contentType ?? "application/octet-stream", payload,
-      meter)
-    let answer = try await api.putFile(form, body, path)
-    return Receipt(httpStatus: answer.status, response: answer.report, flaw: answer.flaw)
+    let name = String(path.dropFirst(TemporaryName.folder(of: path).count))
+    let body = form.body(file: name, as: "file", type: attributes.contentType, payload, upload.meter)
+    return Receipt(try await api.upload(form, body, by: "/api/file/putFile", path))
   }
 
   public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {
@@ -108,36 +106,17 @@ public struct SiYuan: BuiltInEndpoint {
     form.addField("path", path)
     form.addField("isDir", "true")
     if let modified { form.addField("modTime", String(modified)) }
-    let answer = try await api.putFile(form, form.body(), path)
-    return Receipt(httpStatus: answer.status, response: answer.report, flaw: answer.flaw)
+    return Receipt(try await api.upload(form, form.body(), by: "/api/file/putFile", path))
   }
 
-  /// Compares size and hash. A wrong size is noticed, where the kernel tells it, before it has to read the file.
-  public func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification {
-    let missing = Failure.mismatch("\(path) is not there after the upload")
-    let sha256 = try await payload.digest(.sha256)
-    if path.hasPrefix("data/assets/"), case .file = try await api.entry(path) {
-      if let size = try await api.assetSize(path), size != payload.length { throw difference(path, size, payload) }
-      // Another answer than the file itself proves nothing, so only a good one counts.
-      if let stored = try await api.asset(path, limit: payload.length), stored.size == payload.length, stored.sha256 == sha256 {
-        return .sizeAndHash
-      }
+  /// A directory would go with all that is in it. Kernels before April 2026 take an empty path for the whole workspace.
+  public func remove(_ path: String) async throws(Failure) {
+    guard try objectPath(path) == path else { throw Failure(.usage, "\(path) is not written as SiYuan writes a path") }
+    switch try await api.entry(path) {
+    case .missing: return
+    case .folder: throw Failure(.rejected, "\(path) is a directory")
+    case .file: try await api.remove(path)
     }
-    guard let stored = try await api.file(path, limit: payload.length) else { throw missing }
-    guard stored.size == payload.length, stored.sha256 == sha256 else { throw difference(path, stored.size, payload) }
-    return .sizeAndHash
-  }
-
-  private func difference(_ path: String, _ size: Int64, _ payload: Payload) -> Failure {
-    let what =
-      if size == payload.length {
-        "other bytes on the server than were sent"
-      } else if size > payload.length {
-        "more than the \(payload.length) bytes that were sent on the server"
-      } else {
-        "\(size) bytes on the server instead of \(payload.length)"
-      }
-    return .mismatch("\(path) has \(what)")
   }
 
   /// The kernel counts nanoseconds in 64 bits, and makes another time of what is longer: 1915 of 2500.
@@ -152,9 +131,5 @@ public struct SiYuan: BuiltInEndpoint {
   private func warnOfPlace(_ path: String) {
     guard !["data", "temp"].contains(path.prefix { $0 != "/" }) else { return }
     warn("\(path) is outside data/ and temp/, where SiYuan keeps its own files")
-  }
-
-  private func parent(of path: String) -> String {
-    String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
   }
 }

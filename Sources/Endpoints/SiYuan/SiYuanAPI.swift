@@ -1,5 +1,4 @@
 import BytePath
-import Synchronization
 
 /// Calls to one SiYuan kernel, with its token.
 final class SiYuanAPI: Sendable {
@@ -7,18 +6,10 @@ final class SiYuanAPI: Sendable {
     case missing, folder, file
   }
 
-  /// An object at the server.
-  struct Stored {
-    let size: Int64
-    /// Of its bytes; nil if there are more than were waited for.
-    let sha256: Checksum?
-  }
-
   private let base: BaseURL
   private let remote: Remote
   private let http: HTTPTransport
   private let warn: @Sendable (String) -> Void
-  private let token = Mutex<Secret?>(nil)
 
   init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
     guard let base = remote.base else { throw Failure(.config, "a siyuan remote needs a url") }
@@ -38,8 +29,7 @@ final class SiYuanAPI: Sendable {
   /// Asks whether it is SiYuan that answers. Needs no token.
   func checkVersion() async throws(Failure) {
     let answer = try await http.send(HTTPRequest(method: .post, url: base.url("/api/system/version")))
-    let json = try envelope(answer)
-    guard json["code"]?.integer == 0, json["data"]?.string != nil else {
+    guard try code(of: answer) == 0, answer.json?["data"]?.string != nil else {
       throw answer.withEvidence(Failure(.protocol, "\(origin) does not answer as SiYuan does", hint: "check the address"))
     }
   }
@@ -54,7 +44,7 @@ final class SiYuanAPI: Sendable {
     // A kernel without the call can still take an upload.
     if answer.status == 404 { return }
     if let failure = statusFailure(answer) { throw failure }
-    if SiYuanAPI.isReadOnly(answer) { throw failure(answer.json?["code"]?.integer, answer, path) }
+    if SiYuanAPI.isReadOnly(answer) { throw failure(answer, path) }
   }
 
   /// Asks what is at `path`. The listing of a folder may be long, and is not wanted; a file is not read for it, which `getFile` would.
@@ -62,18 +52,16 @@ final class SiYuanAPI: Sendable {
     if path.isEmpty { return .folder }
     let receiver = BodyReceiver(limit: 2048)
     var answer = try await send("/api/file/readDir", ["path": .string(path)], receiver)
-    if let failure = statusFailure(answer) { throw failure }
     if answer.status == 200 { answer.body = receiver.beginning }
     // The whole answer but of a folder is shorter than what is waited for.
     if receiver.count > 2048, receiver.beginning.starts(with: Array(#"{"code":0,"#.utf8)) { return .folder }
-    let code = try envelope(answer)["code"]?.integer
-    switch code {
+    switch try code(of: answer) {
     case 0: return .folder
     case 404: return .missing
     case 409: return .file
     // It can't look: below a file, or into a folder with a dangling link in it.
     case 500: return try await entryWithoutLooking(path)
-    default: throw failure(code, answer, path)
+    default: throw failure(answer, path)
     }
   }
 
@@ -84,76 +72,94 @@ final class SiYuanAPI: Sendable {
     request.wantsContent = false
     let answer = try await http.send(request)
     if answer.status == 200 { return .file }
-    if let failure = statusFailure(answer) { throw failure }
-    let code = try envelope(answer)["code"]?.integer
-    switch code {
+    switch try code(of: answer) {
     case 404: return .missing
     case 409: return .folder
-    default: throw failure(code, answer, path)
+    default: throw failure(answer, path)
     }
   }
 
-  /// The size of what lies below data/assets, which the kernel tells without reading it; nil if it does not say.
-  func assetSize(_ path: String) async throws(Failure) -> Int64? {
-    guard path.hasPrefix("data/assets/") else { return nil }
+  /// What the kernel tells of a file below data/assets without reading it; nil if it does not say.
+  func assetFacts(_ path: String) async throws(Failure) -> Stored? {
+    guard path.hasPrefix(SiYuanAssets.root) else { return nil }
     let answer = try await send("/api/asset/statAsset", ["path": .string(String(path.dropFirst("data/".count)))])
     guard answer.status == 200, let json = answer.json, json["code"]?.integer == 0 else { return nil }
-    return json["data"]?["size"]?.integer
+    var stored = Stored(path, size: json["data"]?["size"]?.integer)
+    stored.modified = json["data"]?["updated"]?.integer
+    if let size = stored.size, let modified = stored.modified { stored.version = "\(size)-\(modified)" }
+    return stored
   }
 
-  /// Reads a file of data/assets as a browser does, which the kernel sends piece by piece; nil if it does not, or may send something else.
-  func asset(_ path: String, limit: Int64) async throws(Failure) -> Stored? {
+  /// Reads a file below data/assets; `untold` if the kernel does not send it so, or may send something else.
+  func readAsset(_ path: String, _ range: Range<Int64>?, into sink: any ByteSink) async throws(Failure) -> Finding {
+    let other = Finding.untold(Failure(.protocol, "\(origin) does not send \(path) as an asset"))
     // Of a picture of this kind it sends what it thinks is safe to show, and it looks for the part before a question mark.
-    guard path.hasPrefix("data/assets/"), !path.lowercased().hasSuffix(".svg"), !path.contains("?") else { return nil }
+    guard path.hasPrefix(SiYuanAssets.root), !path.lowercased().hasSuffix(".svg"), !path.contains("?") else { return other }
     var request = try await request("/" + URLText.encoded(String(path.dropFirst("data/".count))), method: .get)
     request.followsRedirects = false
-    let (answer, stored) = try await body(of: request, limit)
-    return answer.status == 200 ? stored : nil
+    if let range { request.headers.append(("Range", "bytes=\(range.lowerBound)-\(range.upperBound - 1)")) }
+    request.isWanted = { $0.status == (range == nil ? 200 : 206) }
+    let answer = try await read(request, into: sink)
+    switch answer.status {
+    case 200 where range == nil: return .stored(Stored(path, size: answer.expectedLength.map(Int64.init)))
+    case 206 where range != nil: return .stored(Stored(path))
+    default: return other
+    }
   }
 
-  /// Reads a file, which the kernel has in memory as a whole for that; nil if there is none.
-  ///
-  /// Its length is not asked for: an answer of more than 2,048 bytes has no `Content-Length`.
-  func file(_ path: String, limit: Int64) async throws(Failure) -> Stored? {
+  /// Reads a file. The kernel tells no length of more than 2,048 bytes, and knows no parts.
+  func readFile(_ path: String, into sink: any ByteSink) async throws(Failure) -> Finding {
     var request = try await request("/api/file/getFile")
     request.setJSON(["path": .string(path)])
-    let (answer, stored) = try await body(of: request, limit)
-    guard answer.status != 200 else { return stored }
-    if let failure = statusFailure(answer) { throw failure }
-    let code = try envelope(answer)["code"]?.integer
-    guard code == 404 else { throw failure(code, answer, path) }
-    return nil
+    let answer = try await read(request, into: sink)
+    if answer.status == 200 { return .stored(Stored(path, size: answer.expectedLength.map(Int64.init))) }
+    guard try code(of: answer) == 404 else { throw failure(answer, path) }
+    return .nothing
   }
 
-  private func body(of request: HTTPRequest, _ limit: Int64) async throws(Failure) -> (HTTPAnswer, Stored) {
-    let receiver = BodyReceiver(limit: limit)
+  private func read(_ request: HTTPRequest, into sink: any ByteSink) async throws(Failure) -> HTTPAnswer {
     var request = request
-    request.receiver = receiver
+    request.receiver = sink
     // Compressed, it would not be the file.
     request.headers.append(("Accept-Encoding", "identity"))
-    let answer = try await http.send(request)
-    return (answer, Stored(size: receiver.count, sha256: receiver.count > limit ? nil : receiver.sha256))
+    return try await http.send(request)
   }
 
-  /// Sends a form to `putFile`.
-  func putFile(_ form: Multipart, _ body: HTTPBody, _ path: String) async throws(Failure) -> HTTPAnswer {
-    var request = try await request("/api/file/putFile")
+  /// What is in a folder, as the kernel writes it; nil if there is none.
+  func members(of folder: String) async throws(Failure) -> [JSONValue]? {
+    var request = try await request("/api/file/readDir")
+    request.setJSON(["path": .string(folder)])
+    request.answerLimit = 64 << 20
+    let answer = try await http.send(request)
+    switch try code(of: answer) {
+    case 0: return answer.json?["data"]?.array ?? []
+    case 404: return nil
+    case 409: throw Failure(.rejected, "\(folder) is a file, not a directory")
+    default: throw failure(answer, folder)
+    }
+  }
+
+  /// - Parameter path: of one file; never empty.
+  func remove(_ path: String) async throws(Failure) {
+    let answer = try await send("/api/file/removeFile", ["path": .string(path)])
+    let code = try code(of: answer)
+    guard code == 0 || code == 404 else { throw failure(answer, path) }
+  }
+
+  /// Sends a form.
+  func upload(_ form: Multipart, _ body: HTTPBody, by call: String, _ path: String) async throws(Failure) -> HTTPAnswer {
+    var request = try await request(call)
     request.headers.append(("Content-Type", form.contentType))
     request.body = body
     request.isUpload = true
     // The kernel takes one upload at a time, and reads nothing of the others until it is their turn (its middleware ControlConcurrency).
     request.mayQueue = true
     let answer = try await http.send(request)
-    if let failure = statusFailure(answer) { throw failure }
-    let code = try envelope(answer)["code"]?.integer
-    guard code == 0 else { throw failure(code, answer, path) }
-    guard answer.isAfterWholeBody else {
-      throw answer.withEvidence(Failure(.protocol, "\(origin) reports success before it had the whole object", retryable: true))
-    }
+    guard try code(of: answer) == 0 else { throw failure(answer, path) }
     return answer
   }
 
-  private func send(_ call: String, _ body: JSONValue, _ receiver: BodyReceiver? = nil) async throws(Failure) -> HTTPAnswer {
+  private func send(_ call: String, _ body: JSONValue, _ receiver: (any ByteSink)? = nil) async throws(Failure) -> HTTPAnswer {
     var request = try await request(call)
     request.setJSON(body)
     request.receiver = receiver
@@ -163,13 +169,7 @@ final class SiYuanAPI: Sendable {
   /// A call with the token, if there is one. A kernel without a lock-screen password lets this machine in without any, and a wrong one not.
   private func request(_ call: String, method: HTTPRequest.Method = .post) async throws(Failure) -> HTTPRequest {
     var request = HTTPRequest(method: method, url: base.url(call))
-    if let source = remote.token {
-      let known = token.withLock { $0 }
-      let secret: Secret
-      if let known { secret = known } else { secret = try await source.read(warn: warn) }
-      token.withLock { $0 = secret }
-      request.headers.append(("Authorization", "Token \(secret.exposed)"))
-    }
+    if let token = try await remote.token?.read(warn: warn) { request.headers.append(("Authorization", "Token \(token.exposed)")) }
     return request
   }
 
@@ -183,24 +183,27 @@ final class SiYuanAPI: Sendable {
     return failure
   }
 
-  private func envelope(_ answer: HTTPAnswer) throws(Failure) -> JSONValue {
+  /// - Throws: what an answer that is none of the API's stands for.
+  private func code(of answer: HTTPAnswer) throws(Failure) -> Int64 {
     if let failure = statusFailure(answer) { throw failure }
-    guard let json = answer.json, json["code"]?.integer != nil else {
+    guard let code = answer.json?["code"]?.integer else {
       throw answer.withEvidence(
         Failure(.protocol, "\(origin) does not answer as SiYuan does", hint: "check the address: is it behind a login page?"))
     }
-    return json
+    return code
   }
 
   /// What another `code` than 0 means, in the server's own words.
-  private func failure(_ code: Int64?, _ answer: HTTPAnswer, _ path: String) -> Failure {
+  ///
+  /// - Parameter code: in place of that of the answer.
+  func failure(_ answer: HTTPAnswer, _ path: String, code: Int64? = nil) -> Failure {
     let message = answer.json?["msg"]?.string ?? ""
-    let words = "\(path): \(message) (\(code ?? 0))"
+    let code = code ?? answer.json?["code"]?.integer ?? 0
+    let words = "\(path): \(message) (\(code))"
     if SiYuanAPI.isReadOnly(answer) {
       return answer.withEvidence(
         Failure(.rejected, "SiYuan is read-only and refuses \(words)", hint: "start it without --readonly, or log in as its administrator"))
     }
-    guard let code else { return answer.withEvidence(Failure(.rejected, "SiYuan refuses \(words)")) }
     switch RetryTable.verdict(of: code, message, in: RetryTable.siYuan) {
     case .mayPass where code == 400: return answer.withEvidence(Failure(.server, "the upload of \(words) arrived cut", retryable: true))
     case .mayPass:

@@ -93,12 +93,17 @@ public struct StoreOption: Sendable {
 
 /// What an upload is meant to be, besides its object: some options can't promise it.
 public struct Use: Sendable {
-  public var verifies: Bool
+  /// As the store writes it.
+  public var path: String
+  public var existing: Existing
+  /// Whether the user says its time of last change.
+  public var hasTime = false
+  public var verifies = false
   /// Whether it is cut into parts.
-  public var isInParts: Bool
+  public var isInParts = false
 
-  public init(verifies: Bool, isInParts: Bool) {
-    self.verifies = verifies
-    self.isInParts = isInParts
+  public init(of path: String, _ existing: Existing) {
+    self.path = path
+    self.existing = existing
   }
 }

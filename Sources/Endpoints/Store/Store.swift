@@ -31,6 +31,9 @@ public protocol Store: Sendable {
   /// - Throws: `usage`.
   func checkUse(_ use: Use, _ options: [String: String]) throws(Failure)
 
+  /// Whether an object takes the place of what has the same path. Otherwise each has one of its own, whatever the path says.
+  func replaces(_ attributes: Attributes) -> Bool
+
   /// What tells the object at `path` from others of the server, whatever way leads to it; nil if the sub-path of the server and the path do.
   /// Asks nobody.
   func identity(of path: String) -> String?
@@ -42,6 +45,9 @@ public protocol Store: Sendable {
 
   /// What may be relied on for an object at `path`. May ask the server, and then remembers what it said.
   func traits(of path: String, _ attributes: Attributes) async throws(Failure) -> Traits
+
+  /// Whether `stat` is better asked when `probe` has ended, because that tells what may be asked.
+  var probesFirst: Bool { get }
 
   /// Asks whether an object may be put to `path`, whatever is there: the server is there, takes the credentials and allows it. Stores nothing.
   func probe(_ path: String, _ attributes: Attributes) async throws(Failure)
@@ -55,6 +61,9 @@ public protocol Store: Sendable {
   /// - Parameter fresh: whether what the server remembers of an earlier question is not good enough.
   /// - Throws: what the question fails with. That nothing is there, or that the server does not tell, is an answer.
   func stat(_ path: String, fresh: Bool) async throws(Failure) -> Finding
+
+  /// Why nothing can be asked of what is at `path`; nil if it can. May ask that itself.
+  func silence(at path: String) async -> Failure?
 
   /// Sends all of an object once.
   ///
@@ -255,6 +264,9 @@ extension Store {
   public func directoryPath(_ text: String) throws(Failure) -> String { try objectPath(text) }
   public func checkOptions(_ options: [String: String]) throws(Failure) {}
   public func checkUse(_ use: Use, _ options: [String: String]) throws(Failure) {}
+  public func replaces(_ attributes: Attributes) -> Bool { true }
+  public func silence(at path: String) async -> Failure? { nil }
+  public var probesFirst: Bool { false }
   public func probeNew(_ path: String) async throws(Failure) {}
   public func explanation(of stored: Stored, insteadOf payload: Payload) -> Failure? { nil }
   public func openFiles(_ attributes: Attributes) -> Int { 8 }

@@ -17,8 +17,8 @@ struct Check: RunnableCommand {
   func execute(_ console: Console) async -> Int32 {
     let attributes = Attributes(existing: noClobber ? .refuse : .overwrite, options: transfer.optionValues)
     return await SimpleRun(destinations: destinations, options: transfer, purpose: .object, console: console) { (target) throws(Failure) in
-      try await target.endpoint.check(target.path, attributes)
+      try await target.endpoint.check(target.path, target.attributes(attributes))
       return Receipt()
-    }.run()
+    }.run { (target) throws(Failure) in try target.checkUse(attributes) }
   }
 }

@@ -29,6 +29,17 @@ struct Target: Sendable {
     return attributes
   }
 
+  /// Checks the flags of the command against the options and the path.
+  ///
+  /// - Throws: `usage`.
+  func checkUse(_ attributes: Attributes, verifies: Bool = false, isInParts: Bool = false) throws(Failure) {
+    var use = Use(of: path, attributes.existing)
+    (use.hasTime, use.verifies, use.isInParts) = (attributes.modified != nil, verifies, isInParts)
+    do throws(Failure) { try endpoint.checkUse(use, self.attributes(attributes).options) } catch {
+      throw Failure(error.kind, "\(text): \(error.message)", hint: error.hint)
+    }
+  }
+
   /// The same text for the same object, whatever way leads to it; as far as a plugin's destination tells.
   var identity: String {
     kind.isPlugin ? "\(kind.name)\n\(text)" : "\(kind.name)\n\(server)\n\(endpoint.identity(of: path) ?? path)"

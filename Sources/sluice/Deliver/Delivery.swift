@@ -75,14 +75,16 @@ struct Delivery: Sendable {
 
   /// Sends the object when nobody else uploads to the name, unless that of a newer run stands there.
   private func take(turn index: Int, to target: Target, _ meter: Meter, _ outcome: inout Outcome) async {
+    let attributes = target.attributes(held.job.attributes)
+    let replaces = target.endpoint.replaces(attributes)
     do throws(Failure) {
-      switch try await held.order.turn(index, target, held.job.attributes.existing) {
+      switch try await held.order.turn(index, target, replaces ? attributes.existing : .refuse) {
       case .go:
         if payload.mayBeMoved, target.adoptsSpools { held.order.mayMove(index) }
         await send(to: target, meter, held.checkpoint(for: index), &outcome)
         let order = held.order
         // It may have to bring the jobs of older runs to the disk.
-        if outcome.failure == nil { try? await onThread { () throws(Failure) in order.stored(index) } }
+        if outcome.failure == nil, replaces { try? await onThread { () throws(Failure) in order.stored(index) } }
       case .superseded:
         outcome.isSuperseded = true
         outcome.held = held.superseded(index)

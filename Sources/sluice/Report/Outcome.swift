@@ -71,6 +71,7 @@ struct Outcome: Sendable {
       "upload_s": JSONValue(seconds: uploadTime),
       "http_status": JSONValue(failure == nil ? receipt.httpStatus : failure?.httpStatus),
       "response": failure == nil ? receipt.response : failure?.response,
+      "link": failure == nil ? JSONValue(receipt.link) : nil,
       "task": failure == nil ? receipt.task : failure?.task,
       "verified": JSONValue(verification?.rawValue),
       "error": failure.map(Outcome.json(of:)),

@@ -8,7 +8,7 @@ final class FaultPlan: Sendable {
 
   init(_ options: FaultOptions) {
     self.options = options
-    prefixes = options.on.isEmpty ? ["/api/fs/put", SiYuan.putPath] : options.on
+    prefixes = options.on.isEmpty ? ["/api/fs/put", SiYuan.putPath, SiYuan.assetPath] : options.on
   }
 
   /// The fault for this request, or nil if it is to be served well. Counts.

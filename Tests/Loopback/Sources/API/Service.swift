@@ -27,8 +27,8 @@ struct Service: Sendable {
   /// Answers one request, or does what the faults ask for.
   func serve(_ exchange: Exchange) async {
     // The real kernel takes this lock before anything else and holds it until the answer is written.
-    let isSerialised = exchange.path == SiYuan.putPath && exchange.method == "POST"
-    if isSerialised { await siyuan.putLock.acquire() }
+    let lock = exchange.method == "POST" ? siyuan.locks[exchange.path] : nil
+    await lock?.acquire()
     do {
       if exchange.header("Expect").map({ $0.lowercased() != "100-continue" }) ?? false {
         try await exchange.send(Answer(status: 417, unread: .cutOff))
@@ -42,7 +42,7 @@ struct Service: Sendable {
       exchange.finish(status: 0)
       await exchange.connection.hangUp()
     }
-    if isSerialised { siyuan.putLock.release() }
+    lock?.release()
     await exchange.linger()
   }
 

@@ -10,7 +10,7 @@ extension SiYuan {
     defer { try? Folder(spool).remove("") }
     let form: UploadForm
     do {
-      form = try await UploadForm.read(exchange, fileTo: spool)
+      form = try await UploadForm.read(exchange, to: spool)
     } catch is MalformedForm {
       try await exchange.drain(sendingContinue: true)
       return Self.emptyPath
@@ -39,7 +39,7 @@ extension SiYuan {
       try workspace.makeDirectories(entry)
     } else {
       if there?.isDirectory == true { return Self.envelope(400, "path is a directory") }
-      guard form.hasFile else { return Self.envelope(400, "Field [file] must not be empty") }
+      guard form.fileName != nil else { return Self.envelope(400, "Field [file] must not be empty") }
       try workspace.makeDirectories(String(entry[..<slash]))
       try Folder.move(spool, workspace.real(entry))
     }

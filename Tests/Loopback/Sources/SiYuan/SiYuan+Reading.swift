@@ -19,14 +19,16 @@ extension SiYuan {
       isChunked: facts.size > 2048)
   }
 
-  /// GET /assets/…: with a length, whatever it is.
+  /// GET /assets/…: with a length, whatever it is, or a part.
   func asset(_ exchange: Exchange) async throws -> Answer {
     try authenticate(exchange)
     guard let path = try? AListPath.unescaped(exchange.path), let entry = SiYuanPath.inWorkspace("data" + path), !path.contains("..") else {
       return Answer(status: 403)
     }
     guard let facts = workspace.facts(entry), !facts.isDirectory else { return Answer(status: 404) }
-    return Answer(headers: [("Content-Type", Self.contentType(entry))], body: .file(workspace.real(entry), size: facts.size))
+    var answer = exchange.file(workspace.real(entry), size: facts.size)
+    answer.headers.append(("Content-Type", Self.contentType(entry)))
+    return answer
   }
 
   func statAsset(_ exchange: Exchange) async throws -> Answer {

@@ -1,11 +1,12 @@
 /// SiYuan's file API over a workspace.
 struct SiYuan: Sendable {
   static let putPath = "/api/file/putFile"
+  static let assetPath = "/api/asset/upload"
 
   let workspace: Folder
   let incoming: Folder
-  /// All putFile requests run one at a time.
-  let putLock = AsyncLock()
+  /// All requests of one of these run one at a time.
+  let locks = [putPath: AsyncLock(), assetPath: AsyncLock()]
   private let options: AccountOptions
 
   init(options: Loopback, folders: ServedFolders) {
@@ -34,6 +35,7 @@ struct SiYuan: Sendable {
     switch exchange.path {
     case "/api/system/version" where isCall: return Self.envelope(0, "", .string("3.7.3"))
     case Self.putPath where isCall: return try await putFile(exchange)
+    case Self.assetPath where isCall: return try await uploadAsset(exchange)
     case "/api/file/getFile" where isCall: return try await getFile(exchange)
     case "/api/file/readDir" where isCall: return try await readDirectory(exchange)
     case "/api/file/renameFile" where isCall: return try await renameFile(exchange)

@@ -13,14 +13,36 @@ enum SiYuanPath {
     return "/" + parts.joined(separator: "/")
   }
 
-  /// The upload-name filter (util/file.go, FilterUploadFileName): a name that it would change is refused.
-  static func isAllowed(_ name: String) -> Bool {
-    let scalars = name.unicodeScalars
-    let refused = "~[](){}!&=#%$;'\":*?<>|\\/`".unicodeScalars
-    guard !scalars.contains(where: { refused.contains($0) || !isPrintable($0) }) else { return false }
-    guard let first = scalars.first, let last = scalars.last else { return true }
-    guard !first.properties.isWhitespace, !last.properties.isWhitespace, last != "." else { return false }
-    return truncated(name) == name
+  /// A name that the filter would change is refused where there is nothing yet.
+  static func isAllowed(_ name: String) -> Bool { filtered(name) == name }
+
+  /// The name of an asset (kernel/util/file.go, AssetName): with the ID that stands at its end already, or with a new one.
+  static func assetName(_ name: String) -> String {
+    let id = id(of: name) ?? "20260101000000-" + String((0..<7).map { _ in "0123456789abcdefghijklmnopqrstuvwxyz".randomElement() ?? "0" })
+    var (stem, end) = halves(filtered(name))
+    end = end.lowercased()
+    return self.id(of: stem + end) == nil ? "\(stem)-\(id)\(end)" : stem + end
+  }
+
+  private static func id(of name: String) -> String? {
+    halves(name).stem.firstMatch(of: #/[0-9]{14}-[0-9a-z]{7}$/#).map { String($0.output) }
+  }
+
+  private static func halves(_ name: String) -> (stem: String, end: String) {
+    guard let dot = name.lastIndex(of: "."), name[dot...] != "." else { return (name, "") }
+    return (String(name[..<dot]), String(name[dot...]))
+  }
+
+  /// What the filter makes of an upload's name (util/file.go, FilterUploadFileName).
+  private static func filtered(_ name: String) -> String {
+    let replaced = Set("\\/:*?\"'<>|".unicodeScalars)
+    let removed = Set("~[]()!`&{}=#%$;".unicodeScalars)
+    var rest = Substring.UnicodeScalarView(name.unicodeScalars.compactMap { replaced.contains($0) ? "_" : isPrintable($0) ? $0 : nil })
+    while rest.first?.properties.isWhitespace == true { rest.removeFirst() }
+    while rest.last?.properties.isWhitespace == true { rest.removeLast() }
+    if rest.last == "." { rest.removeLast() }
+    rest.removeAll(where: removed.contains)
+    return truncated(String(rest))
   }
 
   /// As Go's unicode.IsPrint: letters, marks, numbers, punctuation, symbols, and the one blank of ASCII; and the wide one of Chinese.

@@ -1,23 +1,24 @@
 import NIOCore
 
-/// The fields of a putFile request; the file itself goes straight to disk.
+/// The fields of a form with a file; the file itself goes straight to disk.
 struct UploadForm {
   private static let longestValue = 1 << 20
 
-  private(set) var hasFile = false
+  /// As the form has it; nil if there is no file.
+  private(set) var fileName: String?
   private var values: [(String, String)] = []
 
   /// The first value of that name, or nothing.
   func value(_ name: String) -> String { values.first { $0.0 == name }?.1 ?? "" }
 
-  /// Reads the whole body. The first file that is called `file` is written to `spool`.
-  static func read(_ exchange: Exchange, fileTo spool: String) async throws -> UploadForm {
+  /// Reads the whole body. The first file of the part `field` is written to `spool`.
+  static func read(_ exchange: Exchange, file field: String = "file", to spool: String) async throws -> UploadForm {
     let type = exchange.header("Content-Type") ?? ""
     if type.hasPrefix("application/x-www-form-urlencoded") { return UploadForm(urlEncoded: try await exchange.smallBody()) }
     guard type.lowercased().hasPrefix("multipart/form-data"), let boundary = MultipartHeader(type).parameter("boundary") else {
       throw MalformedForm()
     }
-    var reader = UploadFormReader(spool: spool, limit: exchange.storeLimit)
+    var reader = UploadFormReader(field: field, spool: spool, limit: exchange.storeLimit)
     defer { exchange.entry.form = reader.log }
     var parser = MultipartParser(boundary: boundary)
     while let piece = try await exchange.nextPiece() {
@@ -26,7 +27,7 @@ struct UploadForm {
     guard parser.isComplete else { throw MalformedForm() }
     var form = UploadForm()
     form.values = reader.values
-    form.hasFile = reader.hasFile
+    form.fileName = reader.fileName
     return form
   }
 
@@ -43,8 +44,9 @@ struct UploadForm {
 /// Collects what the parser finds.
 private struct UploadFormReader: ~Copyable {
   private(set) var values: [(String, String)] = []
-  private(set) var hasFile = false
+  private(set) var fileName: String?
   private(set) var log = FormLog()
+  private let field: String
   private let spool: String
   private let limit: Int?
   private var sink: FileSink?
@@ -52,7 +54,8 @@ private struct UploadFormReader: ~Copyable {
   private var value: [UInt8] = []
   private var fileBytes = 0
 
-  init(spool: String, limit: Int?) {
+  init(field: String, spool: String, limit: Int?) {
+    self.field = field
     self.spool = spool
     self.limit = limit
   }
@@ -64,8 +67,8 @@ private struct UploadFormReader: ~Copyable {
       value = []
       fileBytes = 0
       log.order.append(header.parameter("name") ?? "")
-      guard header.isFile, header.parameter("name") == "file", !hasFile else { return }
-      hasFile = true
+      guard header.isFile, header.parameter("name") == field, fileName == nil else { return }
+      fileName = header.parameter("filename") ?? ""
       sink = try FileSink(spool, limit: limit)
     case .bytes(let bytes):
       guard let part else { return }
