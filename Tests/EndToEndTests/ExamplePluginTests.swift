@@ -40,7 +40,22 @@ struct ExamplePluginTests {
     }
     for name in ["hello.txt", "2026/hello.txt", "x"] { try expectSame(contents("\(box.work)/disk/\(name)"), Array("hello\n".utf8)) }
     #expect(names(in: "\(box.work)/disk").sorted() == ["2026", "hello.txt", "x"])
-    try await sluice("--no-clobber", "disk:hello.txt", input: bytes).failure(73, "rejected")
+    try await sluice("--no-clobber", "disk:hello.txt", input: bytes).failure(73, "exists")
+    #expect(try await sluice("--verify", "disk:2026/hello.txt", input: bytes).success()["verified"].text == "size+hash")
+    try box.file("disk/2026/a \"b\"", "")
+    func asked(_ verb: String, _ path: String, _ more: [String: String] = [:]) async throws -> Finished {
+      var program = Program("\(box.work)/bin/sluice-endpoint-folder", [verb])
+      program.environment = box.environment.merging(["SLUICE_OPTION_ROOT": "\(box.work)/disk", "SLUICE_PATH": path]) { $1 }
+        .merging(more) { $1 }
+      return try await box.start(program).finish()
+    }
+    #expect(try await asked("get", "2026/hello.txt").output == bytes)
+    #expect(try await asked("get", "2026/hello.txt", ["SLUICE_OFFSET": "5", "SLUICE_LENGTH": "3"]).outputText == "obj")
+    #expect(try await asked("list", "2026").outputText == #"{"name":"a \"b\""}"# + "\n" + #"{"name":"hello.txt"}"# + "\n")
+    #expect(try await asked("list", "").outputText.hasPrefix(#"{"name":"2026","directory":true}"#))
+    #expect(try await asked("remove", "2026").exit == 73)
+    for path in ["2026/a \"b\"", "none"] { #expect(try await asked("remove", path).exit == 0) }
+    for verb in ["stat", "get", "list"] { #expect(try await asked(verb, "none", ["SLUICE_HASH": "true"]).exit == 66) }
     #expect(try await sluice("disk:y", input: bytes).success()["response"]["stored"].int == 12)
     try await sluice("--retries", "0", "-o", "root=\(box.work)/none", "disk:y", input: bytes).failure(69, "server")
   }

@@ -137,7 +137,7 @@ struct PluginCommandTests {
   @Test(
     "what no plugin can be held to, or must not be told this way, is a usage error",
     arguments: [
-      ["--verify"], ["--limit-rate", "1k"], ["-o", "a b=c"], ["-o", "ü"], ["-o", "token=x"], ["-o", "password"],
+      ["--limit-rate", "1k"], ["-o", "a b=c"], ["-o", "ü"], ["-o", "token=x"], ["-o", "password"],
       ["-o", "TOKEN=x"], ["-o", "Password=x"], ["-o", "username=x"], ["-o", "a-b=1", "-o", "A_B=2"],
     ])
   func refused(options: [String]) async throws {

@@ -23,11 +23,39 @@ struct SSHPluginTests {
     #expect(exists("\(box.work)/far/a b/c"))
   }
 
+  @Test("what is there is compared, read, listed and removed")
+  func asked() async throws {
+    let config = try await configuration()
+    let name = "a \"b\" \\ 'c'"
+    let result = try await sluice(config, "--verify", "ssh:there:\(box.work)/far/\(name)", input: bytes).success()
+    #expect(result["verified"].text == "size+hash")
+    try makeDirectory("\(box.work)/far/dir")
+    func asked(_ verb: String, _ path: String, _ more: [String: String] = [:]) async throws -> Finished {
+      var program = Program("\(plugins)/sluice-endpoint-ssh", [verb])
+      program.environment = box.environment.merging(["SLUICE_OPTION_CONFIG": config, "SLUICE_PATH": "there:\(box.work)/far/\(path)"]) { $1 }
+        .merging(more) { $1 }
+      return try await box.start(program).finish()
+    }
+    #expect(try await asked("stat", name).outputText == #"{"size":12}"# + "\n")
+    #expect(try await asked("stat", "dir").outputText == #"{"directory":true}"# + "\n")
+    #expect(try await asked("get", name).output == bytes)
+    #expect(try await asked("get", name, ["SLUICE_OFFSET": "5", "SLUICE_LENGTH": "3"]).outputText == "obj")
+    let listed = try await asked("list", "").outputText.split(separator: "\n").map { try JSON(parsing: $0) }
+    #expect(listed.map(\.["name"].text) == [name, "dir"])
+    #expect(listed.map(\.["directory"].bool) == [nil, true])
+    for verb in ["stat", "get", "list"] { #expect(try await asked(verb, "nowhere").exit == 66) }
+    #expect(try await asked("remove", "dir").exit == 73)
+    #expect(try await asked("remove", name).exit == 0)
+    #expect(try await asked("remove", name).exit == 0)
+    #expect(names(in: "\(box.work)/far") == ["dir"])
+  }
+
   @Test("what is refused there is refused before the input is read")
   func refused() async throws {
     let config = try await configuration()
     try box.file("far/there", "old")
-    try await sluice(config, "--no-clobber", "ssh:there:\(box.work)/far/there", input: bytes).failure(73, "rejected")
+    try await sluice(config, "--no-clobber", "ssh:there:\(box.work)/far/there", input: bytes).failure(73, "exists")
+    try await sluice(config, "--no-preflight", "--no-clobber", "ssh:there:\(box.work)/far/there", input: bytes).failure(73, "rejected")
     try await sluice(config, "ssh:there:\(box.work)/far", input: bytes).failure(73, "rejected")
     try await sluice(config, "ssh:there:\(box.work)/far/there/below", input: bytes).failure(73, "rejected")
     try await sluice(config, "ssh:there", input: bytes).failure(73, "rejected")

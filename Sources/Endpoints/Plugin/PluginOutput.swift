@@ -1,52 +1,57 @@
 import BytePath
+import Synchronization
 
-/// What a plugin says on standard output, read as it comes. However much that is, little of it is kept.
-struct PluginOutput: Sendable {
-  /// The output without its lines of progress, as far as a result has room for it.
-  private var beginning: [UInt8] = []
-  /// The line that has not ended yet, as far as it could be JSON.
-  private var line: [UInt8] = []
-  private var lineIsTooLong = false
-  /// The last line that has more than blanks in it and is not about progress; empty if it is too long.
-  private var last: [UInt8] = []
-
-  /// Takes what was read next.
-  ///
-  /// - Returns: the bytes that are done, as the last complete line about it says.
-  mutating func add(_ bytes: UnsafeRawBufferPointer) -> Int64? {
-    var progress: Int64?
-    var rest = bytes
-    while let start = rest.baseAddress, rest.count > 0 {
-      let length = memchr(start, CInt(UInt8(ascii: "\n")), rest.count).map { UnsafeRawPointer($0) - start }
-      let piece = rest.prefix(length ?? rest.count)
-      let room = ReportedAnswer.jsonLimit - line.count
-      line += piece.prefix(room)
-      if piece.count > room { lineIsTooLong = true }
-      guard let length else { break }
-      progress = endLine() ?? progress
-      rest = UnsafeRawBufferPointer(rebasing: rest[(length + 1)...])
-    }
-    return progress
+/// The words of a plugin on standard output, read as they come. However many there are, little of them is kept.
+final class PluginOutput: ByteSink {
+  private struct State {
+    /// The output without its lines of progress, as far as a result has room for it.
+    var beginning: [UInt8] = []
+    /// The last line that has more than blanks in it and is not about progress; empty if it is too long.
+    var last: [UInt8] = []
+    var lines = LineCutter()
   }
+
+  private let state = Mutex(State())
+  private let progressed: @Sendable (Int64) -> Void
+
+  /// - Parameter progressed: is told the bytes that are done, as lines about progress say.
+  init(progressed: @escaping @Sendable (Int64) -> Void = { _ in }) {
+    self.progressed = progressed
+  }
+
+  func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    let progress = state.withLock { state in
+      var progress: Int64?
+      for line in state.lines.cut(bytes) { progress = PluginOutput.note(line, &state) ?? progress }
+      return progress
+    }
+    if let progress { progressed(progress) }
+    return true
+  }
+
+  /// The last line, if it is a JSON object.
+  var json: JSONValue? { ended { ReportedAnswer.json($0.last) } }
 
   /// For the result, once the output has ended: the last line if it is a JSON object, else all as text; nil if there is nothing.
-  mutating func report() -> JSONValue? {
-    if !line.isEmpty { _ = endLine() }
-    return ReportedAnswer.json(last) ?? (beginning.allSatisfy(\.isBlank) ? nil : ReportedAnswer.text(beginning))
+  var report: JSONValue? {
+    ended { ReportedAnswer.json($0.last) ?? ($0.beginning.allSatisfy(\.isBlank) ? nil : ReportedAnswer.text($0.beginning)) }
   }
 
-  /// Puts the line away. The last one may have no line feed at its end.
-  private mutating func endLine() -> Int64? {
-    defer {
-      line.removeAll(keepingCapacity: true)
-      lineIsTooLong = false
+  /// The last line may have no line feed at its end.
+  private func ended<Result: Sendable>(_ body: (State) -> Result) -> Result {
+    state.withLock { state in
+      if let line = state.lines.rest() { _ = PluginOutput.note(line, &state) }
+      return body(state)
     }
-    if let progress = PluginOutput.progress(in: line), !lineIsTooLong { return progress }
-    if !line.allSatisfy(\.isBlank) { last = lineIsTooLong ? [] : line }
-    let room = ReportedAnswer.textByteLimit - beginning.count
-    if room > 0, !(line.isEmpty && beginning.isEmpty) {
-      if !beginning.isEmpty { beginning.append(UInt8(ascii: "\n")) }
-      beginning += line.prefix(room)
+  }
+
+  private static func note(_ line: LineCutter.Line, _ state: inout State) -> Int64? {
+    if let progress = progress(in: line.bytes), !line.isCut { return progress }
+    if !line.bytes.allSatisfy(\.isBlank) { state.last = line.isCut ? [] : line.bytes }
+    let room = ReportedAnswer.textByteLimit - state.beginning.count
+    if room > 0, !(line.bytes.isEmpty && state.beginning.isEmpty) {
+      if !state.beginning.isEmpty { state.beginning.append(UInt8(ascii: "\n")) }
+      state.beginning += line.bytes.prefix(room)
     }
     return nil
   }
@@ -58,6 +63,86 @@ struct PluginOutput: Sendable {
     let head = #"{"progress":"#
     guard text.hasPrefix(head), text.hasSuffix("}"), let bytes = Int64(text.dropFirst(head.count).dropLast()) else { return nil }
     return max(0, bytes)
+  }
+}
+
+/// The lines of a plugin's listing, each one as it is.
+final class PluginLines: ByteSink {
+  private struct State {
+    var cutter = LineCutter()
+    var lines: [LineCutter.Line] = []
+  }
+
+  private let state = Mutex(State())
+
+  func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    state.withLock { state in state.lines += state.cutter.cut(bytes).filter { !$0.bytes.allSatisfy(\.isBlank) } }
+    return true
+  }
+
+  /// Those with more than blanks in them. Asked once the output has ended.
+  var lines: [LineCutter.Line] {
+    state.withLock { state in state.lines + [state.cutter.rest()].compactMap { $0 }.filter { !$0.bytes.allSatisfy(\.isBlank) } }
+  }
+}
+
+/// The object that a plugin writes, handed on.
+final class PluginObject: ByteSink {
+  private let sink: any ByteSink
+  /// How many bytes were asked for; nil if all.
+  private let limit: Int64?
+  private let taken = Mutex<Int64>(0)
+
+  init(_ sink: any ByteSink, limit: Int64?) {
+    self.sink = sink
+    self.limit = limit
+  }
+
+  var count: Int64 { taken.withLock { $0 } }
+  var isTooLong: Bool { limit.map { count > $0 } ?? false }
+
+  func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    let isWanted = taken.withLock { taken in
+      taken += Int64(bytes.count)
+      return taken <= limit ?? .max
+    }
+    return isWanted && sink.take(bytes)
+  }
+}
+
+/// Cuts what comes into lines of at most as many bytes as an answer may have.
+struct LineCutter: Sendable {
+  struct Line: Sendable {
+    var bytes: [UInt8] = []
+    /// Whether it was longer.
+    var isCut = false
+  }
+
+  /// The one that has not ended yet.
+  private var line = Line()
+
+  /// - Returns: the lines that have ended, without their line feeds.
+  mutating func cut(_ bytes: UnsafeRawBufferPointer) -> [Line] {
+    var lines: [Line] = []
+    var rest = bytes
+    while let start = rest.baseAddress, rest.count > 0 {
+      let length = memchr(start, CInt(UInt8(ascii: "\n")), rest.count).map { UnsafeRawPointer($0) - start }
+      let piece = rest.prefix(length ?? rest.count)
+      let room = ReportedAnswer.jsonLimit - line.bytes.count
+      line.bytes += piece.prefix(room)
+      if piece.count > room { line.isCut = true }
+      guard let length else { break }
+      lines.append(line)
+      line = Line()
+      rest = UnsafeRawBufferPointer(rebasing: rest[(length + 1)...])
+    }
+    return lines
+  }
+
+  /// What stands behind the last line feed; nil if that is nothing.
+  mutating func rest() -> Line? {
+    defer { line = Line() }
+    return line.bytes.isEmpty ? nil : line
   }
 }
 

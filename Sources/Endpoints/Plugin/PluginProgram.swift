@@ -9,6 +9,12 @@ public struct PluginProgram: Sendable, Equatable {
   /// Has a slash in it.
   public let path: String
 
+  /// - Parameter path: with a slash in it.
+  public init(named name: String, at path: String) {
+    self.name = name
+    self.path = path
+  }
+
   /// The first one of this name on PATH, as a shell would find it; nil if there is none.
   public init?(named name: String) {
     guard PluginProgram.isName(name) else { return nil }

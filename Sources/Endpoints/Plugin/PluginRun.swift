@@ -17,8 +17,14 @@ struct PluginRun: Sendable {
   /// How a run ended.
   struct End: Sendable {
     let status: TerminationStatus
-    /// For the result; nil if it said nothing.
-    let report: JSONValue?
+    /// Whether it was ended because nobody wanted more of its output.
+    var wasEnough = false
+
+    /// EX_USAGE of sysexits(3): the plugin does not know the verb.
+    var isUnknownVerb: Bool { status == .exited(64) }
+    var isBySignal: Bool { if case .signaled = status { true } else { false } }
+    /// EX_NOINPUT: there is no such thing at the storage.
+    var isNothing: Bool { status == .exited(66) }
   }
 
   /// Between SIGTERM and SIGKILL.
@@ -30,8 +36,8 @@ struct PluginRun: Sendable {
   let verb: String
   /// Over the inherited environment; nil takes a variable away.
   let environment: [String: String?]
-  /// Is told of each line about progress, in bytes.
-  let progressed: @Sendable (Int64) -> Void
+  /// Takes its standard output. When it wants no more, the plugin is ended.
+  let output: any ByteSink
 
   /// Runs it to its end.
   ///
@@ -71,13 +77,15 @@ struct PluginRun: Sendable {
         error: .currentStandardError
       ) { execution in
         try? input.close()
-        return try await report(of: execution.standardOutput, pid: execution.processIdentifier.value)
+        let wantsMore = try await read(execution.standardOutput, pid: execution.processIdentifier.value)
+        if !wantsMore { try? execution.send(signal: .terminate, toProcessGroup: true) }
+        return wantsMore
       }
       guard !Task.isCancelled else {
         await endGroup(of: result.processIdentifier.value)
         throw Failure.interrupted
       }
-      return End(status: result.terminationStatus, report: result.closureResult)
+      return End(status: result.terminationStatus, wasEnough: !result.closureResult)
     } catch let failure as Failure {
       throw failure
     } catch {
@@ -91,15 +99,16 @@ struct PluginRun: Sendable {
 
   /// Reads standard output to its end. For swift-subprocess the plugin's end is one too, whoever else still holds it, once the pipe is empty
   /// for a moment; those who write on without end could keep it from that, and then find the pipe closed.
-  private func report(of output: SubprocessOutputSequence, pid: pid_t) async throws -> JSONValue? {
-    var reader = PluginOutput()
+  ///
+  /// - Returns: false if nobody wants more of it.
+  private func read(_ standardOutput: SubprocessOutputSequence, pid: pid_t) async throws -> Bool {
     var rest = PluginRun.readAfterEnd
-    for try await chunk in output {
-      if let bytes = chunk.withUnsafeBytes({ reader.add($0) }) { progressed(bytes) }
+    for try await chunk in standardOutput {
+      guard chunk.withUnsafeBytes({ output.take($0) }) else { return false }
       if hasEnded(pid) { rest -= chunk.count }
       if rest < 0 { break }
     }
-    return reader.report()
+    return true
   }
 
   /// Asks without reaping it.

@@ -20,7 +20,8 @@ public struct Publisher: Sendable {
   /// - Throws: `exists` or `rejected` for what is there, or whatever the server says against it.
   public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
     let place = try store.place(of: path)
-    async let probing = answer { () throws(Failure) in try await store.probe(place, attributes) }
+    if store.probesFirst { try await store.probe(place, attributes) }
+    async let probing = answer { () throws(Failure) in if !store.probesFirst { try await store.probe(place, attributes) } }
     // What it asks is remembered for the upload, and may tell by the way what is there; what it can't be told now is asked then.
     let learned = await answer { () throws(Failure) in try await store.traits(of: place, attributes) }
     let looked = await answer { () throws(Failure) in try await store.stat(place, fresh: false) }

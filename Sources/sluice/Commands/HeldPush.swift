@@ -118,7 +118,7 @@ private struct Pushing {
   private func tellOfSuperseded(_ id: String, _ job: HeldJob) async throws(Failure) {
     let texts = job.destinations.filter { $0.isSuperseded == true }.map(\.text)
     guard !texts.isEmpty, !command.evenIfOlder else { return }
-    for result in try resolver.open(texts, for: .object) {
+    for result in try resolver.open(texts, for: .object, given: job.attributes.options) {
       // Where nothing is to be sent it is of no account that the server is unknown by now.
       guard case .success(let target) = result else { continue }
       var outcome = Outcome(of: target)
@@ -158,7 +158,8 @@ private struct Pushing {
   private func send(_ spool: Spool, _ job: HeldJob, to chosen: [Int]) async throws(Failure) -> Int32 {
     let payload = try await Payload.held(spool, length: job.bytes, inputLength: job.inputBytes, sha256: job.sha256)
     let transfer = command.transfer
-    let opened = try resolver.open(chosen.map { job.destinations[$0].text }, for: .object)
+    let opened = try resolver.open(
+      chosen.map { job.destinations[$0].text }, for: .object, given: job.attributes.options)
     try OpenFiles(opened.compactMap { try? $0.get() }, job.attributes).reserve()
     let targetsByIndex = zip(chosen, opened).compactMap { index, result in (try? result.get()).map { (index, $0) } }
     let held = held(spool, job, Dictionary(uniqueKeysWithValues: targetsByIndex))

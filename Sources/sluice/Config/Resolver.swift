@@ -40,8 +40,12 @@ final class Resolver: Sendable {
 
   /// Opens every destination, connecting to none.
   ///
+  /// - Parameter given: the `-o` options of an upload that another run has begun; nil for those of the command line.
   /// - Throws: `usage` for what can't be a destination or an option without effect; other kinds with the destination they are about.
-  func open(_ texts: [String], for purpose: Purpose) throws(Failure) -> [Result<Target, DestinationFailure>] {
+  func open(
+    _ texts: [String], for purpose: Purpose, given: [String: String]? = nil
+  ) throws(Failure) -> [Result<Target, DestinationFailure>] {
+    let values = given ?? options.optionValues
     var parsed: [(text: String, destination: Destination)] = []
     for text in texts { parsed.append((text, try Destination(text))) }
     var results: [Result<Target, DestinationFailure>] = []
@@ -50,9 +54,9 @@ final class Resolver: Sendable {
       var refused = DestinationFailure(text: URLText.redacted(text), failure: .interrupted)
       do throws(Failure) {
         if config == nil, case .named = destination { config = try ConfigFile.load(messages) }
-        let (place, path) = try place(of: destination, text, config)
+        let (place, path) = try place(of: destination, text, config, values)
         (refused.endpoint, refused.path) = (place.kind.name, path)
-        var target = try target(refused.text, place, path, purpose)
+        var target = try target(refused.text, place, path, purpose, values)
         if case .url(_, let remote, let path) = destination { target.likely = likely(remote, path, target.kind) }
         if case .named = destination, let file = config?.file { target.reads.append(file) }
         results.append(.success(target))
@@ -73,12 +77,14 @@ final class Resolver: Sendable {
     return others.first.map { "if this is \($0), write \($1)" }
   }
 
-  private func place(of destination: Destination, _ text: String, _ config: ConfigFile?) throws(Failure) -> (Place, path: String) {
+  private func place(
+    of destination: Destination, _ text: String, _ config: ConfigFile?, _ values: [String: String]
+  ) throws(Failure) -> (Place, path: String) {
     switch destination {
     case .file(let path): return (Place(type: Published<LocalFile>.self, remote: Remote()), path)
     case .url(let type, let remote, let path): return (Place(type: type, remote: remote), path)
     case .named(let name, let path):
-      let reader = RemoteReader(name: name, keys: config?.keys(of: name) ?? [:], flags: options.optionValues)
+      let reader = RemoteReader(name: name, keys: config?.keys(of: name) ?? [:], flags: values)
       if !reader.keys.isEmpty { return (try reader.read(), path) }
       if let program = PluginProgram(named: name) { return (try reader.place(of: program), path) }
       throw Failure(
@@ -87,7 +93,9 @@ final class Resolver: Sendable {
     }
   }
 
-  private func target(_ text: String, _ place: Place, _ pathText: String, _ purpose: Purpose) throws(Failure) -> Target {
+  private func target(
+    _ text: String, _ place: Place, _ pathText: String, _ purpose: Purpose, _ values: [String: String]
+  ) throws(Failure) -> Target {
     var place = place
     if let tokenFile = options.tokenFile, place.kind.takesToken {
       place.remote.token = .file(tokenFile)
@@ -98,7 +106,7 @@ final class Resolver: Sendable {
       try endpoint.kind.check(values)
       try endpoint.checkOptions(values)
     }
-    do throws(Failure) { try check(place.defaults.merging(options.optionValues) { $1 }) } catch {
+    do throws(Failure) { try check(place.defaults.merging(values) { $1 }) } catch {
       // Without the flags it would be no better.
       if (try? check(place.defaults)) == nil { throw Failure(.config, "\(text): \(error.message)", hint: error.hint) }
       throw error
@@ -199,6 +207,8 @@ struct Place {
     kind = Plugin.kind(of: program)
     self.remote = remote
     key = options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: "\n")
-    open = { (remote, context) throws(Failure) in Plugin(program, remote, options: options, context) }
+    open = { (remote, context) throws(Failure) in
+      Published(Plugin(program, remote, options: options, context), context)
+    }
   }
 }

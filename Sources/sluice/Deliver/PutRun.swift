@@ -36,12 +36,7 @@ struct PutRun: Sendable {
     opened = try resolver.open(put.destinations, for: .object)
     let targets = opened.compactMap { try? $0.get() }
     try PutRun.checkPlugins(among: targets, put)
-    let use = Use(verifies: put.verify, isInParts: put.partSize != nil)
-    for target in targets {
-      do throws(Failure) { try target.endpoint.checkUse(use, target.defaults.merging(put.transfer.optionValues) { $1 }) } catch {
-        throw Failure(error.kind, "\(target.text): \(error.message)", hint: error.hint)
-      }
-    }
+    for target in targets { try target.checkUse(attributes, verifies: put.verify, isInParts: put.partSize != nil) }
     try FileUse(put, plan.input, targets).check()
     var files = OpenFiles(targets, attributes)
     files.add(plan)
@@ -50,12 +45,9 @@ struct PutRun: Sendable {
     report = try Report(path: put.transfer.result, messages)
   }
 
-  /// What the flag promises for each destination, no plugin can be made to keep.
+  /// What the flag promises, no plugin can be made to keep.
   private static func checkPlugins(among targets: [Target], _ put: Put) throws(Failure) {
     guard let plugin = targets.lazy.map(\.kind).first(where: { $0.isPlugin }) else { return }
-    if put.verify {
-      throw Failure(.usage, "--verify is not for the plugin \(plugin.name)", hint: "whether the object arrived is the plugin's to see to")
-    }
     if put.limitRate != nil {
       throw Failure(.usage, "--limit-rate is not for the plugin \(plugin.name)", hint: "it may have an -o option of its own for that")
     }
@@ -73,7 +65,9 @@ struct PutRun: Sendable {
     }
     // What the config file or a path shows to be wrong is mended before the input is read, not after.
     guard outcomes.isEmpty else { return end(outcomes, reporting: true) }
-    outcomes = await deliver(to: targets)
+    let found = put.noPreflight ? PreflightFindings() : await preflight(targets)
+    if let silence = await silence(among: targets, found) { throw silence }
+    outcomes = await deliver(to: targets, found)
     await resolver.close()
     return end(outcomes, reporting: false)
   }
@@ -85,9 +79,17 @@ struct PutRun: Sendable {
     return copy.exitStatus(report.exitStatus(failure?.kind.exitStatus(signal: console.signals.first) ?? 0))
   }
 
-  /// Preflight, input and uploads. Every target has its outcome in the end, and every outcome has been told.
-  private func deliver(to targets: [Target]) async -> [Outcome] {
-    let found = put.noPreflight ? PreflightFindings() : await preflight(targets)
+  /// What can't be asked of its objects can't be held to `--verify`.
+  private func silence(among targets: [Target], _ found: PreflightFindings) async -> Failure? {
+    for (index, target) in targets.enumerated() where put.verify && found.refused[index] == nil {
+      guard let failure = await target.endpoint.silence(at: target.path), failure.kind == .usage else { continue }
+      return Failure(.usage, "\(target.text): --verify has no effect: \(failure.message)", hint: failure.hint)
+    }
+    return nil
+  }
+
+  /// Input and uploads. Every target has its outcome in the end, and every outcome has been told.
+  private func deliver(to targets: [Target], _ found: PreflightFindings) async -> [Outcome] {
     let refused = found.refused
     if put.dryRun || refused.count == targets.count {
       let outcomes = targets.indices.map { outcome(of: targets[$0], refused[$0]) }
