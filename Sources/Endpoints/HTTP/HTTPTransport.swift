@@ -26,9 +26,8 @@ final class HTTPTransport: Sendable {
   /// Scheme, host and port that credentials are for.
   private let origin: String
 
-  /// - Parameter connections: how many there may be at a time; further requests wait for one.
   /// - Throws: `config` if the proxy of the environment or the certificate file can't be used.
-  init(for base: BaseURL, _ context: EndpointContext, connections: Int = 8) throws(Failure) {
+  init(for base: BaseURL, _ context: EndpointContext) throws(Failure) {
     let settings = context.http
     self.settings = settings
     detail = context.detail
@@ -40,7 +39,9 @@ final class HTTPTransport: Sendable {
     configuration.connectionPool.idleTimeout = .seconds(4)
     // Retrying is `Retry`'s business; the pool would hide a refused connection for the whole connect time-out.
     configuration.connectionPool.retryConnectionEstablishment = false
-    configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
+    // Each request has its connection at once: one that waits for another to end, of which there may be one for each destination and each
+    // piece that is on its way, would count that as waiting for the server.
+    configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = .max
     // The zone is for the connection alone: neither the server nor its certificate knows it.
     if let zone = base.zone { configuration.dnsOverride["[\(base.host)]"] = "\(base.host)%\(zone)" }
     plainProxy = try HTTPTransport.useProxy(for: base, &configuration)

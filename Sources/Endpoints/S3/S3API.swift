@@ -55,7 +55,7 @@ final class S3API: Sendable {
     var context = context
     context.http.certificateFile = context.http.certificateFile ?? settings.certificateFile
     http = try HTTPTransport(
-      for: S3Address(settings, region: settings.region).base, context, connections: S3Options.mostConcurrent)
+      for: S3Address(settings, region: settings.region).base, context)
   }
 
   func close() async { await http.close() }
