@@ -149,7 +149,7 @@ public struct AList: BuiltInStore, RenamingStore, DirectoryStore {
   /// The server takes the whole object before it touches what is there, so a cut connection harms nothing.
   private func putAsTask(_ upload: Upload, at path: String, _ condition: Condition) async throws(Failure) -> Receipt {
     let waits = upload.attributes.has("wait")
-    if let task = try await tasks.begunEarlier(path) {
+    if let task = try await tasks.begunEarlier(path, upload.meter) {
       return Receipt(task: try await tasks.follow(task, of: path, untilEnd: waits, upload.meter))
     }
     let reply = try await send(upload, to: path, condition, asTask: true)

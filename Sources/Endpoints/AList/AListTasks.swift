@@ -13,14 +13,16 @@ final class AListTasks: Sendable {
   }
 
   private let api: AListAPI
-  /// Of a name, by their IDs, before the first put to it.
-  private let before = Mutex<[String: Set<String>]>([:])
+  /// Of a name, by their IDs, before the first attempt to put the object that is put to it now.
+  private let before = Mutex<[String: (meter: Meter, tasks: Set<String>)]>([:])
 
   init(_ api: AListAPI) { self.api = api }
 
-  /// The task that an earlier attempt of this run has left at the server, if its answer was lost and the server goes on all the same: a
+  /// The task that an earlier attempt to put the same object has left at the server, if its answer was lost and the server goes on all the same: a
   /// second upload would be a second writer of the same name.
-  func begunEarlier(_ path: String) async throws(Failure) -> JSONValue? {
+  ///
+  /// - Parameter meter: the same for all attempts to put one object. Before the first the tasks that are there are of others, also of this run.
+  func begunEarlier(_ path: String, _ meter: Meter) async throws(Failure) -> JSONValue? {
     var present: [String: JSONValue] = [:]
     for list in ["undone", "done"] {
       let reply = try await api.reply(to: HTTPRequest(method: .get, url: api.url("/api/task/upload/\(list)")))
@@ -30,9 +32,10 @@ final class AListTasks: Sendable {
         present[id] = task
       }
     }
-    let earlier = before.withLock { before in
-      defer { before[path] = before[path] ?? Set(present.keys) }
-      return before[path]
+    let earlier = before.withLock { before -> Set<String>? in
+      if let known = before[path], known.meter === meter { return known.tasks }
+      before[path] = (meter, Set(present.keys))
+      return nil
     }
     guard let earlier else { return nil }
     return present.first { !earlier.contains($0.key) && !State.ended.contains($0.value["state"]?.integer ?? State.failed) }?.value
