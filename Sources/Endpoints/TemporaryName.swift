@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Names for objects that are not whole yet.
-enum TemporaryName {
+public enum TemporaryName {
   /// Is in every such name, and so tells what this program may remove.
   static let mark = ".sluice-"
 
@@ -21,6 +21,11 @@ enum TemporaryName {
       name.append(character)
     }
     return folder + name + ending
+  }
+
+  /// Whether a path is a temporary name, and not that of the object itself.
+  public static func isOne(_ path: String, beside object: String) -> Bool {
+    path != object && path.dropFirst(folder(of: path).count).contains(mark)
   }
 
   /// Whether a temporary name has a dot at its start that the name of the object has not.

@@ -107,7 +107,9 @@ struct PutAttempt: Sendable {
   /// - Parameter before: what is there; nil if nobody has looked, so that a part of the object could not be told from what was there before.
   func putDirectly(_ before: Finding?, _ traits: Traits, _ condition: Condition) async throws(Failure) -> Receipt {
     let tellsRemains = before != nil && (!traits.publishesAtomically || !traits.asideEndings.isEmpty)
-    if before != nil, !traits.publishesAtomically, keeper.note?.session == nil {
+    // The note of the attempt that has left a part says what was there before that.
+    let isOurs = before.map(isRestOfOurs) ?? false
+    if before != nil, !traits.publishesAtomically, !isOurs, keeper.note?.session == nil {
       keeper.set(Note(.sending, before: before.flatMap { Note.Before($0) }))
     }
     do throws(Failure) {
@@ -115,7 +117,7 @@ struct PutAttempt: Sendable {
       keeper.clear()
       return receipt
     } catch {
-      throw tellsRemains ? await Remains(attempt: self, traits: traits).named(error, before?.stored) : error
+      throw tellsRemains ? await Remains(attempt: self, traits: traits).named(error, isOurs ? nil : before?.stored, isOurs: isOurs) : error
     }
   }
 }

@@ -54,10 +54,12 @@ struct Remains: Sendable {
   /// Of an object that went straight to its name, where a server writes from the first byte on, or moves the older object away first: where it
   /// dies, or its disk is full, that stays.
   ///
-  /// - Parameter old: what was there before.
-  func named(_ failure: Failure, _ old: Stored?) async -> Failure {
-    let mayHaveWritten = upload.meter.sent > 0 && [.unreachable, .timeout, .server, .rejected, .interrupted].contains(failure.kind)
-    guard mayHaveWritten else {
+  /// - Parameters:
+  ///   - old: what was there before.
+  ///   - isOurs: whether an attempt before this one has left a part there.
+  func named(_ failure: Failure, _ old: Stored?, isOurs: Bool) async -> Failure {
+    let kinds: [Failure.Kind] = [.unreachable, .timeout, .server, .protocol, .rejected, .interrupted]
+    guard isOurs || upload.meter.sent > 0 && kinds.contains(failure.kind) else {
       if keeper.note?.session == nil { keeper.clear() }
       return failure
     }

@@ -36,7 +36,9 @@ struct SessionTransfer: Sendable {
     do throws(Failure) {
       switch try await store.open(plan, upload, at: path, condition) {
       case .open(let session, let pieces): return try await finish(session, pieces)
-      case .completed(let receipt): return receipt
+      case .completed(let receipt):
+        upload.meter.setSent(payload.length)
+        return receipt
       case .gone, nil:
         forget()
         return nil

@@ -112,7 +112,7 @@ struct Delivery: Sendable {
       outcome.failure = failure
       if await abandon(upload, to: target, failure) {
         // What went straight to the object's own name can't be taken back.
-        outcome.failure?.left.removeAll { !$0.hasPrefix(target.path) }
+        outcome.failure?.left.removeAll { TemporaryName.isOne($0, beside: target.path) }
       }
     }
   }
