@@ -49,9 +49,10 @@ public struct Publisher: Sendable {
   /// - Throws: any failure; `isOutcomeUnknown` is set if the server may have stored the object although it did not say so.
   public func put(_ upload: Upload) async throws(Failure) -> Receipt {
     let attempt = PutAttempt(publisher: self, upload: upload, place: try store.place(of: upload.path))
+    // What is there now is another object, or nobody knows what.
+    defer { looks.forget(attempt.place) }
     do throws(Failure) { return try await attempt.receipt() } catch {
       var failure = error
-      looks.forget(attempt.place)
       // The attempt that ends a run need not be the one that left something.
       failure.left += attempt.keeper.left.filter { !failure.left.contains($0) }
       throw failure
@@ -61,6 +62,7 @@ public struct Publisher: Sendable {
   /// Lets go of what the server keeps of an upload that will not go on, as its checkpoint tells. What is not there any more needs nothing.
   public func abandon(_ upload: Upload) async throws(Failure) {
     let keeper = NoteKeeper(checkpoint: upload.checkpoint, place: try store.place(of: upload.path))
+    defer { looks.forget(keeper.place) }
     guard let note = keeper.note else { return upload.checkpoint.set(nil) }
     let name = note.temporary.map(keeper.path) ?? keeper.place
     if let session = note.session, let sessions = store as? any SessionStore {
@@ -143,13 +145,18 @@ public struct Publisher: Sendable {
   /// - Throws: why nobody said what is there, if that must be known: of a server that does not tell it is not known either what a rename would do.
   func refuseUntold(_ finding: Finding, _ traits: Traits, _ attributes: Attributes) throws(Failure) {
     guard case .untold(let failure) = finding, !traits.guardsNewNames, !goesDirectly(traits, attributes) else { return }
-    throw failure.withHint("an upload straight to its name may be allowed: -o direct")
+    throw knows(.direct) ? failure.withHint("an upload straight to its name may be allowed: -o direct") : failure
   }
 
   /// Whether an object goes to its own name from the first byte on.
   func goesDirectly(_ traits: Traits, _ attributes: Attributes) -> Bool {
-    traits.publishesAtomically || traits.renames == .never || attributes.has("direct") || !(store is any RenamingStore)
+    traits.publishesAtomically || traits.renames == .never || !(store is any RenamingStore) || isToldToGoDirectly(attributes)
   }
+
+  /// The options are for all destinations of a run, of which each takes those that it knows.
+  private func isToldToGoDirectly(_ attributes: Attributes) -> Bool { attributes.has(StoreOption.direct.key) && knows(.direct) }
+
+  private func knows(_ option: StoreOption) -> Bool { store.kind.options.contains { $0.key == option.key } }
 
   /// - Throws: `rejected` if a directory is there, `exists` if an object is that is not to be replaced.
   func refuse(_ finding: Finding, _ path: String, _ existing: Existing) throws(Failure) {
