@@ -40,7 +40,10 @@ struct Remains: Sendable {
   }
 
   private func isRemoved(_ path: String, _ store: any RenamingStore, looksAgain: Bool) async -> Bool {
+    let (session, length) = (keeper.note?.session, upload.payload.length)
     let failure = await cleaningUp { () throws(Failure) in
+      // Otherwise it could make the file yet.
+      if let session, let sessions = store as? any SessionStore { try await sessions.abort(session, at: path, length: length) }
       try await store.remove(path)
       guard looksAgain else { return }
       for wait in [100, 200, 400] {
