@@ -140,8 +140,9 @@ public enum URLText {
 
   /// Percent-decodes once.
   ///
-  /// - Throws: `usage` for an escape that is none, or bytes that are no UTF-8.
-  static func decoded(_ text: Substring) throws(Failure) -> String {
+  /// - Parameter mayControl: whether control characters may come of it, as in what a server says that it has.
+  /// - Throws: `usage` for an escape that is none, bytes that are no UTF-8, or a control character.
+  static func decoded(_ text: Substring, mayControl: Bool = false) throws(Failure) -> String {
     var bytes: [UInt8] = []
     var rest = Array(text.utf8)[...]
     while let byte = rest.popFirst() {
@@ -161,7 +162,7 @@ public enum URLText {
     guard let decoded = String(validating: bytes, as: UTF8.self) else {
       throw Failure(.usage, "\(text) is not UTF-8 when its escapes are decoded")
     }
-    guard decoded.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f }) else {
+    guard mayControl || decoded.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f }) else {
       throw Failure(.usage, "the path has a control character in it")
     }
     return decoded

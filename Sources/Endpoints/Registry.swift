@@ -2,7 +2,7 @@
 public let builtInEndpoints: [any BuiltInEndpoint.Type] = [
   Published<AList>.self,
   Published<SiYuan>.self,
-  S3.self,
+  Published<S3>.self,
   Published<PlainHTTP>.self,
   Published<WebDAV>.self,
   Published<LocalFile>.self,

@@ -26,7 +26,7 @@ struct S3PreflightTests {
     #expect(server.calls == [.put, .head], "the question whether it is there all the same")
     let early = try await run(server, ["s3://b/k"], input: .endless)
     try early.failure(76, "protocol")
-    #expect(server.calls == [.put, .head, .head])
+    #expect(server.calls.contains(.begin) && server.count(of: .put) == 1)
   }
 
   @Test("one that finds nothing and takes everything is found out before the input is read")
@@ -50,7 +50,8 @@ struct S3PreflightTests {
     let refused = try await run(server, ["-o", "storage-class=NONE", "s3://b/k"], input: .endless)
     #expect(try refused.failure(73, "rejected")["response"]["code"].text == "InvalidStorageClass")
     try await run(server, ["s3://b/k"], input: .bytes([1])).success()
-    #expect(server.calls.suffix(4) == [.head, .begin, .abort, .put])
+    // The look and the first of them go side by side.
+    #expect(server.calls.suffix(4).filter { $0 != .head } == [.begin, .abort, .put])
     #expect(server.unfinished == 0)
   }
 
@@ -62,7 +63,7 @@ struct S3PreflightTests {
       return true
     }
     try await run(server, ["s3://b/k"], input: .bytes([1])).success()
-    #expect(server.calls == [.head, .begin, .head, .put])
+    #expect(server.calls.filter { $0 != .head } == [.begin, .objects, .put])
     try await run(server, ["s3://elsewhere/k"], input: .endless).failure(73, "rejected")
   }
 
@@ -77,5 +78,60 @@ struct S3PreflightTests {
     try done.success()
     #expect(done.errorText.contains("cannot abort the upload"))
     #expect(server.size(of: "/b/k") == 1)
+  }
+
+  @Test("an object without an ETag is an object")
+  func headWithoutTag() async throws {
+    let server = try ScriptedS3(box) { call, exchange in
+      guard call.operation == .head, call.request.target == "/b/k" else { return false }
+      exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+      return true
+    }
+    try await box.start(box.client(["check", "s3://b/k"], environment: server.environment)).finish().success()
+    try await run(server, ["s3://b/k"], input: .bytes([1])).success()
+    #expect(server.size(of: "/b/k") == 1)
+    try await run(server, ["--no-clobber", "s3://b/k"], input: .endless).failure(73, "exists")
+  }
+
+  @Test("a web server that has pages and takes no uploads is found out before the input is read")
+  func pages() async throws {
+    let server = try ScriptedS3(box) { call, exchange in
+      switch exchange.request.method {
+      case "HEAD": exchange.send("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 14\r\n\r\n")
+      case "GET": exchange.answer("<h1>Welcome</h1>", type: "text/html")
+      default: exchange.answer("<h1>No</h1>", status: "405 Method Not Allowed", type: "text/html")
+      }
+      return true
+    }
+    let run = try await run(server, ["s3://b/k"], input: .endless)
+    try run.failure(76, "protocol")
+    #expect(run.errorText.contains("does not speak S3"), "\(run.summary)")
+  }
+
+  @Test("a bucket stands in the path where the server is an address, whatever the style")
+  func addresses() async throws {
+    let server = try ScriptedS3(box)
+    let config = try box.file("aws", "[default]\ns3 =\n  addressing_style = virtual\n")
+    let environment = server.environment.merging(["AWS_CONFIG_FILE": config]) { $1 }
+    try await box.sluice("s3://b/k", input: [1], environment: environment).success()
+    #expect(server.size(of: "/b/k") == 1)
+  }
+
+  @Test("who wants the bucket in the name of the host is told how; who can't find that host too")
+  func styleHint() async throws {
+    let server = try ScriptedS3(box) { _, exchange in
+      exchange.refuse("403 Forbidden", "SecondLevelDomainForbidden")
+      return true
+    }
+    let refused = try await run(server, ["--no-preflight", "--no-hold", "s3://b/k"], input: .bytes([1]))
+    try refused.failure(73, "rejected")
+    #expect(refused.errorText.contains("addressing-style: virtual"), "\(refused.summary)")
+    #expect(refused.errorText.contains("addressing_style = virtual"), "\(refused.summary)")
+    let config = try box.file(
+      "config.yaml", "remotes:\n  r:\n    type: s3\n    url: http://no-such-host.invalid\n    addressing-style: virtual\n")
+    let environment = server.environment.merging(["SLUICE_CONFIG": config, "AWS_ENDPOINT_URL": nil]) { $1 }
+    let lost = try await box.sluice("check", "--retries", "0", "r:bucket/k", environment: environment)
+    #expect(lost.errorText.contains("bucket.no-such-host.invalid"), "\(lost.summary)")
+    #expect(lost.errorText.contains("addressing-style: path"), "\(lost.summary)")
   }
 }

@@ -3,10 +3,36 @@ import Foundation
 import Support
 import Synchronization
 
-/// An S3 server that holds hashes instead of bytes, unless it is told to keep them, and fails where a test wants it to. It has one bucket, `b`.
+/// An S3 server that holds hashes instead of bytes, unless it is told to keep them, and fails or differs where a test wants it to. It has one bucket, `b`.
 final class ScriptedS3: Sendable {
   enum Operation: Equatable, Sendable {
-    case head, put, begin, part(Int), list, complete, abort
+    case head, put, get, remove, objects, begin, part(Int), list, complete, abort
+  }
+
+  /// What the entity tags are: the MD5 of the bytes and of the MD5s of the parts, other words of that length, or not told.
+  enum Tags: Sendable {
+    case digests, others, none
+
+    fileprivate func tag(_ digest: String) -> String? {
+      switch self {
+      case .digests: digest
+      case .others: String(digest.prefix(32).reversed() + digest.dropFirst(32))
+      case .none: nil
+      }
+    }
+  }
+
+  /// How it differs from others.
+  struct Manner: Sendable {
+    var keepsBytes = false
+    /// Of objects and parts.
+    var tags = Tags.digests
+    /// Of objects in parts.
+    var wholeTags = Tags.digests
+    /// Whether it tells the SHA-256 of what it has, of objects in parts that of those of the parts.
+    var hasChecksums = false
+    /// Whether another byte arrives than was sent.
+    var corrupts: @Sendable (Operation, _ before: Int) -> Bool = { _, _ in false }
   }
 
   struct Call: Sendable {
@@ -16,28 +42,57 @@ final class ScriptedS3: Sendable {
     let before: Int
     /// Puts the object of a call to complete together.
     let store: @Sendable () -> Void
+    /// Keeps a part of these bytes; nil if the call is for none.
+    var storePart: (@Sendable ([UInt8]) -> Void)?
   }
 
-  /// An upload that has begun, or an object.
-  private struct Stored {
-    var parts: [Int: (md5: [UInt8], size: Int, bytes: [UInt8])] = [:]
-    var tag: String { "\(hex(Insecure.MD5.hash(data: parts.sorted { $0.key < $1.key }.flatMap(\.value.md5))))-\(parts.count)" }
-    var size: Int { parts.values.map(\.size).reduce(0, +) }
+  private struct Part {
+    let md5: [UInt8]
+    let sha256: [UInt8]
+    let size: Int
+    let bytes: [UInt8]
+
+    init(_ body: [UInt8], keepsBytes: Bool) {
+      md5 = Array(Insecure.MD5.hash(data: body))
+      sha256 = Array(SHA256.hash(data: body))
+      size = body.count
+      bytes = keepsBytes ? body : []
+    }
+  }
+
+  private struct Object {
+    /// The digest that a tag has that is one.
+    let digest: String
+    let size: Int
+    let bytes: [UInt8]
+    let checksum: String
+
+    init(_ part: Part) {
+      (digest, size, bytes, checksum) = (hex(part.md5), part.size, part.bytes, Data(part.sha256).base64EncodedString())
+    }
+
+    init(_ parts: [Int: Part]) {
+      let parts = parts.sorted { $0.key < $1.key }.map(\.value)
+      digest = "\(hex(Insecure.MD5.hash(data: parts.flatMap(\.md5))))-\(parts.count)"
+      size = parts.map(\.size).reduce(0, +)
+      bytes = parts.flatMap(\.bytes)
+      checksum = "\(Data(SHA256.hash(data: parts.flatMap(\.sha256))).base64EncodedString())-\(parts.count)"
+    }
   }
 
   private struct State {
     var calls: [Operation] = []
-    var uploads: [String: Stored] = [:]
-    var objects: [String: (tag: String, size: Int, bytes: [UInt8])] = [:]
+    var uploads: [String: [Int: Part]] = [:]
+    var objects: [String: Object] = [:]
   }
 
   private let server: Mutex<ScriptedServer?> = Mutex(nil)
   private let state = Mutex(State())
-  private let keepsBytes: Bool
+  private let manner: Manner
 
   /// - Parameter fault: answers a call itself, or returns false to have it answered as it should be.
-  init(_ box: Sandbox, keepsBytes: Bool = false, fault: @escaping @Sendable (Call, Exchange) -> Bool = { _, _ in false }) throws {
-    self.keepsBytes = keepsBytes
+  init(_ box: Sandbox, _ manner: Manner = Manner(), fault: @escaping @Sendable (Call, Exchange) -> Bool = { _, _ in false }) throws {
+    self.manner = manner
     let made = try box.scripted { [self] exchange in answer(exchange, fault) }
     server.withLock { $0 = made }
   }
@@ -54,7 +109,7 @@ final class ScriptedS3: Sendable {
   func bytes(of target: String) -> [UInt8]? { state.withLock { $0.objects[target]?.bytes } }
   /// Puts an object there, or takes away what is there.
   func plant(_ bytes: [UInt8]?, at target: String) {
-    state.withLock { $0.objects[target] = bytes.map { (hex(Insecure.MD5.hash(data: $0)), $0.count, $0) } }
+    state.withLock { $0.objects[target] = bytes.map { Object(Part($0, keepsBytes: true)) } }
   }
   /// What objects there are.
   var targets: [String] { state.withLock { $0.objects.keys.sorted() } }
@@ -87,75 +142,143 @@ final class ScriptedS3: Sendable {
       return state.calls.count { $0 == operation }
     }
     let (target, id) = (parts[0], query["uploadId"] ?? "")
-    let call = Call(operation: operation, request: request, before: before) { [self] in _ = complete(target, id) }
-    if fault(call, exchange) { return }
-    answer(exchange, operation, target: target, id: id)
+    var call = Call(operation: operation, request: request, before: before, store: { [self] in complete(target, id) })
+    if case .part(let number) = operation { call.storePart = { [self] in keep($0, number, of: id) } }
+    if !fault(call, exchange) { answer(exchange, call, target: target, query: query) }
   }
 
   private static func operation(_ method: String, _ query: [String: String]) -> Operation {
     switch method {
     case "HEAD": .head
-    case "GET": .list
-    case "DELETE": .abort
+    case "GET": query["list-type"] != nil ? .objects : query["uploadId"] != nil ? .list : .get
+    case "DELETE": query["uploadId"] != nil ? .abort : .remove
     case "POST": query["uploads"] == nil ? .complete : .begin
     default: query["partNumber"].flatMap { Int($0) }.map { .part($0) } ?? .put
     }
   }
 
-  private func answer(_ exchange: Exchange, _ operation: Operation, target: String, id: String) {
-    let body = exchange.readBody()
+  private func answer(_ exchange: Exchange, _ call: Call, target: String, query: [String: String]) {
+    var body = exchange.readBody()
     guard Int(exchange.request.header("Content-Length") ?? "0") == body.count else { return }
-    let md5 = Array(Insecure.MD5.hash(data: body))
-    switch operation {
-    case .head:
-      guard let object = state.withLock({ $0.objects[target] }) else {
-        return exchange.answer("", status: target == "/b" ? "200 OK" : "404 Not Found")
-      }
-      exchange.send("HTTP/1.1 200 OK\r\nETag: \"\(object.tag)\"\r\nContent-Length: \(object.size)\r\n\r\n")
+    if !body.isEmpty, manner.corrupts(call.operation, call.before) { body[0] ^= 1 }
+    let id = query["uploadId"] ?? ""
+    switch call.operation {
+    case .head, .get: read(exchange, target)
+    case .objects: list(exchange, target, query)
+    case .remove:
+      state.withLock { _ = $0.objects.removeValue(forKey: target) }
+      exchange.send("HTTP/1.1 204 No Content\r\n\r\n")
     case .put:
-      state.withLock { $0.objects[target] = (hex(md5), body.count, keepsBytes ? body : []) }
-      exchange.answer("", headers: ["ETag: \"\(hex(md5))\""])
+      let object = Object(Part(body, keepsBytes: manner.keepsBytes))
+      state.withLock { $0.objects[target] = object }
+      exchange.answer("", headers: tagLine(manner.tags, object.digest))
     case .begin:
       let id = "upload-\(UUID().uuidString)"
-      state.withLock { $0.uploads[id] = Stored() }
+      state.withLock { $0.uploads[id] = [:] }
       exchange.answer("<InitiateMultipartUploadResult><UploadId>\(id)</UploadId></InitiateMultipartUploadResult>")
     case .part(let number):
-      let isKnown = state.withLock { state in
-        state.uploads[id]?.parts[number] = (md5, body.count, keepsBytes ? body : [])
-        return state.uploads[id] != nil
-      }
-      if isKnown { exchange.answer("", headers: ["ETag: \"\(hex(md5))\""]) } else { exchange.refuse("404 Not Found", "NoSuchUpload") }
+      guard let part = keep(body, number, of: id) else { return exchange.refuse("404 Not Found", "NoSuchUpload") }
+      exchange.answer("", headers: tagLine(manner.tags, hex(part.md5)))
     case .list:
       guard let upload = state.withLock({ $0.uploads[id] }) else { return exchange.refuse("404 Not Found", "NoSuchUpload") }
-      let list = upload.parts.map {
-        "<Part><PartNumber>\($0)</PartNumber><ETag>&quot;\(hex($1.md5))&quot;</ETag><Size>\($1.size)</Size></Part>"
+      let list = upload.map { number, part in
+        let tag = manner.tags.tag(hex(part.md5)).map { "<ETag>&quot;\($0)&quot;</ETag>" } ?? ""
+        let checksum = manner.hasChecksums ? "<ChecksumSHA256>\(Data(part.sha256).base64EncodedString())</ChecksumSHA256>" : ""
+        return "<Part><PartNumber>\(number)</PartNumber>\(tag)<Size>\(part.size)</Size>\(checksum)</Part>"
       }
       exchange.answer("<ListPartsResult>\(list.joined())</ListPartsResult>")
     case .complete:
-      guard let upload = complete(target, id) else { return exchange.refuse("404 Not Found", "NoSuchUpload") }
-      exchange.answer("\n<CompleteMultipartUploadResult><ETag>\"\(upload)\"</ETag></CompleteMultipartUploadResult>")
+      guard let object = complete(target, id) else { return exchange.refuse("404 Not Found", "NoSuchUpload") }
+      let tag = manner.wholeTags.tag(object.digest).map { "<ETag>\"\($0)\"</ETag>" } ?? ""
+      exchange.answer("\n<CompleteMultipartUploadResult>\(tag)</CompleteMultipartUploadResult>")
     case .abort:
       state.withLock { _ = $0.uploads.removeValue(forKey: id) }
       exchange.send("HTTP/1.1 204 No Content\r\n\r\n")
     }
   }
 
-  /// Makes an object of an upload. Returns its tag.
-  private func complete(_ target: String, _ id: String) -> String? {
+  /// Returns nil if there is no such upload.
+  @discardableResult
+  private func keep(_ body: [UInt8], _ number: Int, of id: String) -> Part? {
+    let part = Part(body, keepsBytes: manner.keepsBytes)
+    return state.withLock { state in
+      state.uploads[id]?[number] = part
+      return state.uploads[id]?[number]
+    }
+  }
+
+  private func tagLine(_ tags: Tags, _ digest: String) -> [String] { tags.tag(digest).map { ["ETag: \"\($0)\""] } ?? [] }
+
+  /// Answers with an object, or with a range of it, or with its head.
+  private func read(_ exchange: Exchange, _ target: String) {
+    let request = exchange.request
+    guard let object = state.withLock({ $0.objects[target] }) else {
+      if request.method == "GET" { return exchange.refuse("404 Not Found", "NoSuchKey") }
+      return exchange.answer("", status: target == "/b" ? "200 OK" : "404 Not Found")
+    }
+    var headers = tagLine(object.digest.contains("-") ? manner.wholeTags : manner.tags, object.digest)
+    if let wanted = request.header("If-Match"), !headers.contains("ETag: \(wanted)") {
+      return exchange.refuse("412 Precondition Failed", "PreconditionFailed")
+    }
+    if manner.hasChecksums, request.header("x-amz-checksum-mode") == "ENABLED" {
+      headers.append("x-amz-checksum-sha256: \(object.checksum)")
+    }
+    var (status, range) = ("200 OK", 0..<object.size)
+    let bounds = request.header("Range")?.dropFirst(6).split(separator: "-").compactMap { Int($0) } ?? []
+    if bounds.count == 2, bounds[0] < object.size {
+      range = bounds[0]..<min(bounds[1] + 1, object.size)
+      headers.append("Content-Range: bytes \(range.lowerBound)-\(range.upperBound - 1)/\(object.size)")
+      status = "206 Partial Content"
+    }
+    let lines = ["HTTP/1.1 \(status)", "Content-Length: \(range.count)"] + headers
+    exchange.send(lines.joined(separator: "\r\n") + "\r\n\r\n")
+    if request.method == "GET" { exchange.send(bytes: Array(object.bytes.prefix(range.upperBound).dropFirst(range.lowerBound))) }
+  }
+
+  /// Answers with the objects of the bucket, two at a time, and with what they have in common up to the next slash.
+  private func list(_ exchange: Exchange, _ target: String, _ query: [String: String]) {
+    guard target == "/b" else { return exchange.refuse("404 Not Found", "NoSuchBucket") }
+    let prefix = query["prefix"]?.removingPercentEncoding ?? ""
+    let objects = state.withLock { $0.objects }
+    var entries: [String: String] = [:]
+    for (target, object) in objects {
+      let key = String(target.dropFirst(3)).removingPercentEncoding ?? ""
+      guard key.hasPrefix(prefix) else { continue }
+      if query["delimiter"] != nil, let slash = key.dropFirst(prefix.count).firstIndex(of: "/") {
+        entries[String(key[...slash])] = "<CommonPrefixes><Prefix>\(key[...slash])</Prefix></CommonPrefixes>"
+      } else {
+        let tag = manner.tags.tag(object.digest).map { "<ETag>&quot;\($0)&quot;</ETag>" } ?? ""
+        entries[key] =
+          "<Contents><Key>\(key)</Key>\(tag)<Size>\(object.size)</Size><LastModified>2026-01-02T03:04:05.006Z</LastModified></Contents>"
+      }
+    }
+    let keys = entries.keys.sorted().filter { $0 > query["continuation-token"]?.removingPercentEncoding ?? "" }
+    let page = keys.prefix(2)
+    let next =
+      keys.count > 2 ? "<IsTruncated>true</IsTruncated><NextContinuationToken>\(page.last ?? "")</NextContinuationToken>" : ""
+    exchange.answer("<ListBucketResult>\(next)\(page.compactMap { entries[$0] }.joined())</ListBucketResult>")
+  }
+
+  /// Makes an object of an upload.
+  @discardableResult
+  private func complete(_ target: String, _ id: String) -> Object? {
     state.withLock { state in
-      guard let upload = state.uploads.removeValue(forKey: id) else { return nil }
-      let bytes = upload.parts.sorted { $0.key < $1.key }.flatMap(\.value.bytes)
-      state.objects[target] = (upload.tag, upload.size, bytes)
-      return upload.tag
+      guard let object = state.uploads.removeValue(forKey: id).map(Object.init) else { return nil }
+      state.objects[target] = object
+      return object
     }
   }
 }
 
 extension Exchange {
-  /// An error as S3 writes it.
-  func refuse(_ status: String, _ code: String, headers: [String] = [], _ more: String = "") {
+  /// An error as S3 writes it; an answer to HEAD has no word of it.
+  func refuse(_ status: String, _ code: String, headers: [String] = [], message: String = "So it is.", _ more: String = "") {
+    if request.method == "HEAD" {
+      send((["HTTP/1.1 \(status)"] + headers).joined(separator: "\r\n") + "\r\n\r\n")
+      return
+    }
     answer(
-      "<?xml version=\"1.0\"?>\n<Error><Code>\(code)</Code><Message>So it is.</Message>\(more)</Error>", status: status,
+      "<?xml version=\"1.0\"?>\n<Error><Code>\(code)</Code><Message>\(message)</Message>\(more)</Error>", status: status,
       type: "application/xml", headers: headers)
   }
 }

@@ -173,9 +173,9 @@ final class S3SettingsTests {
     let second = try await cache.current()
     #expect(try await cache.replacement(of: second)?.accessKey == "K3")
     #expect(state.withLock { $0.reads } == 3)
-    #expect(AWSCredentials.moment("1970-01-02T00:00:00Z") == 86_400_000)
-    #expect(AWSCredentials.moment("1970-01-01T01:00:00.500+01:00") == 500)
-    #expect(AWSCredentials.moment("soon") == nil)
+    #expect(RFC3339.milliseconds("1970-01-02T00:00:00Z") == 86_400_000)
+    #expect(RFC3339.milliseconds("1970-01-01T01:00:00.500+01:00") == 500)
+    #expect(RFC3339.milliseconds("soon") == nil)
   }
 
   @Test(

@@ -57,9 +57,9 @@ struct NoteKeeper: Sendable {
   var note: Note? {
     guard let text = checkpoint.text, let note = try? JSONDecoder().decode(Note.self, from: Data(text.utf8)) else { return nil }
     let names = [note.temporary, note.aside].compactMap { $0 }
-    guard names.allSatisfy({ $0.contains(TemporaryName.mark) && !$0.contains("/") }), note.stage == .sending || note.temporary != nil else {
-      return nil
-    }
+    guard names.allSatisfy({ $0.contains(TemporaryName.mark) && !$0.contains("/") }), note.stage == .sending || note.temporary != nil,
+      note.session.map({ $0.pieceSize > 0 }) != false
+    else { return nil }
     return note
   }
 

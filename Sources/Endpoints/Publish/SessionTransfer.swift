@@ -93,9 +93,8 @@ struct SessionTransfer: Sendable {
       keeper.change { $0.isCompleting = true }
       return try await store.complete(session, pieces, upload, at: path, condition)
     } catch {
-      // A session that may go on is left to the next attempt, also that of another run.
-      let isOver = error.isSessionLost || !error.isRetryable && error.kind != .interrupted
-      if isOver {
+      // A session that may go on is left to the next attempt, also that of another run. Whoever knows that there will be none abandons it.
+      if error.isSessionLost {
         forget()
         let (store, path, length) = (store, path, payload.length)
         _ = await cleaningUp { () throws(Failure) in try await store.abort(session, at: path, length: length) }

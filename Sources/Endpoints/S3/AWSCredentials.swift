@@ -1,6 +1,4 @@
 import BytePath
-import FoundationEssentials
-import Synchronization
 
 /// An access key with its secret.
 struct AWSCredentials: Sendable {
@@ -23,27 +21,16 @@ extension AWSCredentials {
   func areSame(as other: AWSCredentials) -> Bool {
     accessKey == other.accessKey && secret.exposed == other.secret.exposed && sessionToken?.exposed == other.sessionToken?.exposed
   }
-
-  /// A moment as programs print it, in milliseconds since 1970: `2026-01-31T12:00:00Z`, perhaps with a fraction or another zone.
-  static func moment(_ text: String) -> Int64? {
-    for hasFraction in [false, true] {
-      let style = Date.ISO8601FormatStyle(includingFractionalSeconds: hasFraction)
-      if let date = try? style.parse(text) { return Int64(saturating: date.timeIntervalSince1970 * 1000) }
-    }
-    return nil
-  }
 }
 
 /// The credentials of a run: read when they are first needed, and again when they have ended.
-final class AWSCredentialCache: Sendable {
-  private typealias Reading = Task<Result<AWSCredentials, Failure>, Never>
-
+struct AWSCredentialCache: Sendable {
   /// Milliseconds that a request may need from its signature to its arrival.
   private static let margin: Int64 = 60_000
 
   private let now: @Sendable () -> Int64
   private let read: @Sendable () async throws(Failure) -> AWSCredentials
-  private let state = Mutex((known: AWSCredentials?.none, reading: Reading?.none))
+  private let flight = SingleFlight<AWSCredentials>()
 
   /// - Parameter now: milliseconds since 1970.
   init(
@@ -55,46 +42,23 @@ final class AWSCredentialCache: Sendable {
 
   /// - Throws: as `AWSCredentialSource.read`.
   func current() async throws(Failure) -> AWSCredentials {
-    if let known = state.withLock({ $0.known }), known.end.map({ $0 > now() }) ?? true { return known }
-    return try await readOnce()
+    try await flight.value(of: "", unless: { [now] known in known.end.map { $0 <= now() } ?? false }, from: fresh)
   }
 
   /// Those that are to be had now in place of some that the server says have ended; nil if there are no others.
   ///
   /// - Throws: as `AWSCredentialSource.read`.
   func replacement(of used: AWSCredentials) async throws(Failure) -> AWSCredentials? {
-    if let known = state.withLock({ $0.known }), !known.areSame(as: used) { return known }
-    let read = try await readOnce()
-    return read.areSame(as: used) ? nil : read
+    let known = try await flight.value(of: "", unless: { $0.areSame(as: used) }, from: fresh)
+    return known.areSame(as: used) ? nil : known
   }
 
-  /// Reads once for all who wait.
-  private func readOnce() async throws(Failure) -> AWSCredentials {
-    let reading = state.withLock { state in
-      if let reading = state.reading { return reading }
-      let reading = Reading { await self.finish() }
-      state.reading = reading
-      return reading
-    }
-    return try await withTaskCancellationHandler {
-      await reading.value
-    } onCancel: {
-      reading.cancel()
-    }.get()
-  }
-
-  private func finish() async -> Result<AWSCredentials, Failure> {
-    let result: Result<AWSCredentials, Failure>
-    do throws(Failure) {
-      var credentials = try await read()
-      // Some that are old from the start are not asked for before each call: the server will say whether they are.
-      credentials.end = credentials.end.map { $0.subtractingSaturated(Self.margin) }.flatMap { $0 > now() ? $0 : nil }
-      result = .success(credentials)
-    } catch {
-      result = .failure(error)
-    }
-    state.withLock { $0 = ((try? result.get()) ?? $0.known, nil) }
-    return result
+  @Sendable
+  private func fresh() async throws(Failure) -> AWSCredentials {
+    var credentials = try await read()
+    // Some that are old from the start are not asked for before each call: the server will say whether they are.
+    credentials.end = credentials.end.map { $0.subtractingSaturated(AWSCredentialCache.margin) }.flatMap { $0 > now() ? $0 : nil }
+    return credentials
   }
 }
 
@@ -124,7 +88,7 @@ enum AWSCredentialSource: Sendable {
       }
       var credentials = try AWSCredentials(
         accessKey: accessKey, secret: secret, sessionToken: answer["SessionToken"]?.string, origin: origin)
-      credentials.end = answer["Expiration"]?.string.flatMap { AWSCredentials.moment($0) }
+      credentials.end = answer["Expiration"]?.string.flatMap { RFC3339.milliseconds($0) }
       return credentials
     case .none(let failure): throw failure
     }

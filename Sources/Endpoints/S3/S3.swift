@@ -1,8 +1,7 @@
 public import BytePath
-import Synchronization
 
 /// S3 and servers like it (docs.aws.amazon.com/AmazonS3/latest/API). An object appears whole or not at all, and replaces another at once.
-public struct S3: BuiltInEndpoint {
+public struct S3: BuiltInStore, RemovingStore {
   public static let kind = EndpointKind(
     name: "s3", title: "S3", example: "s3://BUCKET/KEY", schemes: [("s3", true)], options: S3Options.known,
     remoteKeys: ["region", "addressing-style", "profile"],
@@ -11,9 +10,9 @@ public struct S3: BuiltInEndpoint {
     },
     hasServerInURL: false)
 
-  private let api: S3API
-  private let context: EndpointContext
-  private let memory = S3Memory()
+  let api: S3API
+  let context: EndpointContext
+  let memory = S3Memory()
 
   public init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
     api = try S3API(remote, context)
@@ -25,11 +24,10 @@ public struct S3: BuiltInEndpoint {
   /// `BUCKET/KEY`, the key as it is written.
   public func objectPath(_ text: String) throws(Failure) -> String { try S3Object(text).path }
 
-  public func identity(of path: String) -> String? { "\(api.serverIdentity)/\(path)" }
+  /// `BUCKET/`, or with what the keys begin with up to a slash.
+  public func directoryPath(_ text: String) throws(Failure) -> String { try S3Object(directory: text).path }
 
-  public func directoryPath(_ text: String) throws(Failure) -> String {
-    throw Failure(.usage, "S3 has no directories", hint: "a key with slashes in it needs none")
-  }
+  public func identity(of path: String) -> String? { "\(api.serverIdentity)/\(path)" }
 
   public func checkOptions(_ options: [String: String]) throws(Failure) { _ = try S3Options(options) }
 
@@ -37,162 +35,161 @@ public struct S3: BuiltInEndpoint {
     4 + ((try? S3Options(attributes.options))?.concurrency ?? S3Options.mostConcurrent)
   }
 
-  public func check(_ path: String, _ attributes: Attributes) async throws(Failure) {
-    let object = try S3Object(path)
-    let answer = try await api.send(S3Call(.head, object))
-    switch answer.status {
-    case 200..<300:
-      guard answer.etag != nil else { throw noTag(answer, object) }
-      if attributes.existing == .refuse { throw alreadyThere(path) }
-    // An answer to HEAD does not say why, who may write need not be allowed to look, and the server may not know HEAD.
-    case 400, 401, 403, 404, 405, 501: break
-    default:
-      if let failure = answer.s3Failure(api.origin, "look at \(path)") { throw failure }
-    }
-    // The objects of a set lie beside each other and are checked one by one.
-    guard !memory.mayPut(beside: object) else { return }
-    try await checkPermission(object, attributes)
-    memory.notePermission(beside: object)
+  public func traits(of path: String, _ attributes: Attributes) async throws(Failure) -> Traits {
+    var traits = Traits()
+    traits.publishesAtomically = true
+    return traits
   }
 
   /// Begins an upload in parts and aborts it, which needs the permission to put, has the options read and stores nothing.
-  private func checkPermission(_ object: S3Object, _ attributes: Attributes) async throws(Failure) {
-    var call = S3Call(.post, object, query: [("uploads", "")])
-    call.headers = try S3Options(attributes.options).headers(with: attributes)
-    let answer = try await api.send(call)
-    guard !answer.refusesMultipart else { return try await checkBucket(object) }
-    if let failure = answer.s3Failure(api.origin, "put \(object.path)") { throw failure }
-    guard let id = XMLTree(parsing: answer.xml)?["UploadId"]?.text, !id.isEmpty else {
-      throw answer.withEvidence(Failure(.protocol, "\(api.origin) gives no ID to an upload of \(object.path)"))
+  public func probe(_ path: String, _ attributes: Attributes) async throws(Failure) {
+    let object = try S3Object(path)
+    // The objects of a set lie beside each other and are checked one by one.
+    guard !memory.mayPut(beside: object) else { return }
+    if let id = try await begin(object, try S3Options(attributes.options).headers(with: attributes)) {
+      let api = api
+      let failure = await cleaningUp { () throws(Failure) in try await api.abort(id, of: object) }
+      if let failure {
+        context.warn("the preflight's upload \(id) stays at \(api.origin) until a rule of the bucket removes it: \(failure.message)")
+      }
+    } else {
+      try await checkBucket(object)
     }
-    let api = api
-    let failure = await cleaningUp { () throws(Failure) in try await api.abort(id, of: object) }
-    if let failure {
-      context.warn("the preflight's upload \(id) stays at \(api.origin) until a rule of the bucket removes it: \(failure.message)")
-    }
+    memory.notePermission(beside: object)
   }
 
-  /// What is left to be asked of a server that has no uploads in parts.
+  /// What is left to be asked of a server that has no uploads in parts: whether it speaks S3, and has the bucket.
   private func checkBucket(_ object: S3Object) async throws(Failure) {
-    let answer = try await api.send(S3Call(.head, object.inBucket))
-    guard answer.status == 404 else { return }
-    throw answer.withEvidence(Failure(.rejected, "there is no bucket \(object.bucket) at \(api.origin)", hint: "make the bucket first"))
-  }
-
-  public func put(_ upload: Upload) async throws(Failure) -> Receipt {
-    let object = try S3Object(upload.path)
-    let options = try S3Options(upload.attributes.options)
-    try options.checkFits(upload.payload.length)
-    if upload.checkpoint.text != nil || options.plan(for: upload.payload.length) != nil {
-      let multipart = S3Multipart(api: api, object: object, upload: upload, options: options, memory: memory, detail: context.detail)
-      return try await multipart.put { () throws(Failure) in try await refuseExisting(object, upload.attributes) }
+    let answer = try await api.send(S3Call(.get, object.inBucket, query: [("list-type", "2"), ("max-keys", "1")]))
+    if answer.status == 404 {
+      throw answer.withEvidence(Failure(.rejected, "there is no bucket \(object.bucket) at \(api.origin)", hint: "make the bucket first"))
     }
-    try await refuseExisting(object, upload.attributes)
-    return try await putWhole(object, upload, options)
+    if (200..<300).contains(answer.status), S3Listing(parsing: answer.xml) == nil {
+      throw answer.strange(api.origin, "no list of \(object.bucket)")
+    }
   }
 
-  /// Some servers do not know the condition and would overwrite.
-  private func refuseExisting(_ object: S3Object, _ attributes: Attributes) async throws(Failure) {
-    guard attributes.existing == .refuse else { return }
-    if try await (200..<300).contains(api.send(S3Call(.head, object)).status) { throw alreadyThere(object.path) }
+  public func stat(_ path: String, fresh: Bool) async throws(Failure) -> Finding {
+    let object = try S3Object(path)
+    var call = S3Call(.head, object)
+    call.headers = [("x-amz-checksum-mode", "ENABLED"), ("Accept-Encoding", "identity")]
+    let answer = try await api.send(call)
+    guard let failure = answer.s3Failure(api.origin, "look at \(path)") else {
+      memory.noteChecksum(answer.headers["x-amz-checksum-sha256"], of: path)
+      return .stored(stored(object, answer))
+    }
+    switch answer.status {
+    case 404: return .nothing
+    // An answer to HEAD does not say why, who may write need not be allowed to look, and the server may not know HEAD.
+    case 400, 401, 403, 405, 501: return .untold(failure)
+    default: throw failure
+    }
   }
 
-  private func putWhole(_ object: S3Object, _ upload: Upload, _ options: S3Options) async throws(Failure) -> Receipt {
+  /// What the head of an answer tells of an object. The time stands where rclone and others keep it, else it is that of the upload.
+  private func stored(_ object: S3Object, _ answer: HTTPAnswer) -> Stored {
+    var stored = Stored(object.path)
+    let length =
+      answer.status == 206 ? answer.headers["content-range"]?.split(separator: "/").last.map(String.init) : answer.headers["content-length"]
+    stored.size = length.flatMap { Int64($0) }
+    let kept = answer.headers["x-amz-meta-mtime"].flatMap { Double($0) }.map { Int64(saturating: ($0 * 1000).rounded()) }
+    stored.modified = kept ?? answer.headers["last-modified"].flatMap { HTTPDate.seconds($0) }.map { $0.multipliedSaturated(by: 1000) }
+    stored.version = answer.etag
+    // A checksum with a number behind it is of the checksums of parts.
+    if let checksum = answer.headers["x-amz-checksum-sha256"].flatMap({ Checksum(.sha256, base64: $0) }) {
+      stored.checksums[.sha256] = checksum
+    }
+    if memory.hasDigests(object.bucket), let digest = answer.digest(of: object).flatMap({ Checksum(.md5, hex: $0) }) {
+      stored.checksums[.md5] = digest
+    }
+    return stored
+  }
+
+  public func put(_ upload: Upload, at path: String, _ condition: Condition) async throws(Failure) -> Receipt {
+    let object = try S3Object(path)
+    let options = try S3Options(upload.attributes.options)
     let payload = upload.payload
-    memory.forget(object.path)
-    payload.startHashing(.md5)
+    memory.expect(nil, of: path)
+    if !options.ignoresTags { payload.startHashing(.md5) }
     var call = S3Call(.put, object)
     call.bodyHash = try await payload.digest(.sha256)
+    call.md5 = { () throws(Failure) in try await payload.digest(.md5) }
     call.headers = options.headers(with: upload.attributes)
     call.headers.append(("x-amz-checksum-sha256", call.bodyHash.base64))
-    if upload.attributes.existing == .refuse { call.headers.append(("If-None-Match", "*")) }
+    if condition == .absent { call.headers.append(("If-None-Match", "*")) }
     call.body = HTTPBody(payload: payload, meter: upload.meter)
     call.isUpload = true
     let answer = try await api.send(call)
-    if answer.status == 412, upload.attributes.existing == .refuse { throw answer.withEvidence(alreadyThere(object.path)) }
-    if let failure = answer.s3Failure(api.origin, "put \(object.path)") { throw failure }
-    guard answer.isAfterWholeBody else {
-      throw answer.withEvidence(Failure(.protocol, "\(api.origin) reports success before it had the whole object", retryable: true))
+    if answer.status == 412, condition == .absent { throw answer.withEvidence(.alreadyThere(path)) }
+    if let failure = answer.s3Failure(api.origin, "put \(path)") { throw failure }
+    let receipt = answer.s3Receipt(etag: answer.etag)
+    if !receipt.isEarly { try await check(answer, of: upload, at: object, options) }
+    return receipt
+  }
+
+  /// Any web server says 200; what it has stored S3 says by the tag, or if it is asked.
+  private func check(_ answer: HTTPAnswer, of upload: Upload, at object: S3Object, _ options: S3Options) async throws(Failure) {
+    guard answer.etag != nil else {
+      guard answer.body.isEmpty, try await stat(object.path, fresh: true).stored?.size == upload.payload.length else {
+        throw answer.strange(api.origin, "no ETag to \(object.path)")
+      }
+      return
     }
-    // Any web server says 200; S3 says what it has stored.
-    guard answer.etag != nil else { throw noTag(answer, object) }
-    if let tag = answer.digestTag, object.hasDigestTags, try await tag != payload.digest(.md5).hex {
-      throw answer.withEvidence(
-        Failure(.server, "\(object.path) did not arrive as it was sent: its ETag is \(tag)", retryable: true))
-    }
-    return answer.s3Receipt(etag: answer.etag)
+    guard !options.ignoresTags, let tag = answer.digest(of: object) else { return }
+    if try await tag == upload.payload.digest(.md5).hex { return memory.noteDigests(object.bucket) }
+    try await compare(object, upload.payload, isProof: memory.hasDigests(object.bucket), answer, tag)
   }
 
-  public func abandon(_ upload: Upload) async throws(Failure) {
-    guard let session = upload.checkpoint.text.flatMap(S3Session.init) else { return }
-    let object = try S3Object(upload.path)
-    try await api.abort(session.id, of: object)
-    upload.checkpoint.set(nil)
+  public func isSame(_ stored: Stored, as payload: Payload) async throws(Failure) -> Bool? {
+    if let known = stored.checksums[.sha256] { return try await payload.digest(.sha256) == known }
+    guard let tag = stored.version?.lowercased(), S3ETag.isDigest(tag) else { return nil }
+    if tag.contains("-") { return memory.isExpected(tag, of: try S3Object(stored.path)) }
+    if try await tag == payload.digest(.md5).hex { return true }
+    return stored.checksums[.md5] == nil ? nil : false
   }
 
-  public func makeDirectory(_ path: String, modified: Int64?) async throws(Failure) -> Receipt {
-    throw Failure(.usage, "S3 has no directories")
-  }
-
-  public func verify(_ path: String, against payload: Payload) async throws(Failure) -> Verification {
+  public func read(
+    _ path: String, _ range: Range<Int64>?, of version: String?, into sink: any ByteSink
+  ) async throws(Failure) -> Finding {
     let object = try S3Object(path)
-    let answer = try await api.look(at: object)
-    if answer.status == 404 { throw answer.withEvidence(.mismatch("\(path) is not there after the upload")) }
-    if let failure = answer.s3Failure(api.origin, "look at \(path)") { throw failure }
-    guard let size = answer.headers["content-length"].flatMap({ Int64($0) }) else {
-      throw answer.withEvidence(Failure(.protocol, "\(api.origin) does not say how long \(path) is, so --verify can't tell"))
+    var call = S3Call(.get, object)
+    call.headers = [("Accept-Encoding", "identity")]
+    if let range { call.headers.append(("Range", "bytes=\(range.lowerBound)-\(range.upperBound - 1)")) }
+    if let version { call.headers.append(("If-Match", "\"\(version)\"")) }
+    call.receiver = sink
+    let answer = try await api.send(call)
+    switch answer.status {
+    case 206 where range != nil, 200 where range == nil:
+      let stored = stored(object, answer)
+      // Some servers do not know the condition.
+      guard version == nil || stored.version == version else { break }
+      return .stored(stored)
+    case 404: return .nothing
+    default: break
     }
-    guard size == payload.length else {
-      throw answer.withEvidence(.mismatch("\(path) has \(size) bytes on the server instead of \(payload.length)"))
-    }
-    guard let isSame = try await isSame(answer, object, payload) else { return .size }
-    guard isSame else {
-      throw answer.withEvidence(.mismatch("\(path) has other bytes on the server than were sent"))
-    }
-    return .sizeAndHash
+    return .untold(
+      answer.s3Failure(api.origin, "read \(path)")
+        ?? answer.withEvidence(Failure(.rejected, "\(api.origin) gives other bytes of \(path) than were asked for")))
   }
 
-  /// Whether a hash that the server has is that of the payload; nil if it has none that can be compared.
-  private func isSame(_ answer: HTTPAnswer, _ object: S3Object, _ payload: Payload) async throws(Failure) -> Bool? {
-    // A checksum with a number behind it is of the checksums of parts.
-    if let checksum = answer.headers["x-amz-checksum-sha256"], !checksum.contains("-") {
-      return try await checksum == payload.digest(.sha256).base64
-    }
-    guard let tag = answer.digestTag, object.hasDigestTags else { return nil }
-    if !tag.contains("-") { return try await tag == payload.digest(.md5).hex }
-    return memory.expectedTag(of: object.path).map { $0 == tag }
+  public func list(_ directory: String, page: String?) async throws(Failure) -> Listing? {
+    let folder = try S3Object(directory: directory)
+    var call = S3Call(.get, folder.inBucket, query: [("list-type", "2"), ("delimiter", "/"), ("encoding-type", "url")])
+    if !folder.key.isEmpty { call.query.append(("prefix", folder.key)) }
+    if let page { call.query.append(("continuation-token", page)) }
+    let answer = try await api.send(call)
+    if answer.status == 404 { return nil }
+    if let failure = answer.s3Failure(api.origin, "list \(directory)") { throw failure }
+    guard let list = S3Listing(parsing: answer.xml) else { throw answer.strange(api.origin, "no list of \(directory)") }
+    // There is no directory but what keys have in common.
+    if list.isEmpty, page == nil, !folder.key.isEmpty { return nil }
+    return Listing(list.entries(in: folder, hasDigests: memory.hasDigests(folder.bucket)), next: list.next)
   }
 
-  private func noTag(_ answer: HTTPAnswer, _ object: S3Object) -> Failure {
-    answer.withEvidence(
-      Failure(
-        .protocol, "\(api.origin) says HTTP \(answer.status) and gives no ETag to \(object.path), so it does not speak S3",
-        hint: "is that the address of the API?"))
+  public func remove(_ path: String) async throws(Failure) {
+    let answer = try await api.send(S3Call(.delete, try S3Object(path)))
+    if answer.status != 404, let failure = answer.s3Failure(api.origin, "remove \(path)") { throw failure }
   }
-
-  private func alreadyThere(_ path: String) -> Failure {
-    Failure(.exists, "\(path) exists already", hint: "leave out --no-clobber to replace it")
-  }
-}
-
-extension S3API {
-  /// Asks for size and hashes of an object.
-  func look(at object: S3Object) async throws(Failure) -> HTTPAnswer {
-    var call = S3Call(.head, object)
-    call.headers = [("x-amz-checksum-mode", "ENABLED"), ("Accept-Encoding", "identity")]
-    return try await send(call)
-  }
-
-  /// Ends an upload in parts. One that is gone already is a success.
-  func abort(_ id: String, of object: S3Object) async throws(Failure) {
-    let answer = try await send(S3Call(.delete, object, query: [("uploadId", id)]))
-    if answer.status != 404, let failure = answer.s3Failure(origin, "abort the upload \(id)") { throw failure }
-  }
-}
-
-extension S3Object {
-  /// Whether entity tags may be digests; in directory buckets they look like some and are none.
-  var hasDigestTags: Bool { !bucket.hasSuffix("--x-s3") }
 }
 
 extension Attributes {
@@ -206,24 +203,4 @@ extension Attributes {
     }
     return headers
   }
-}
-
-extension HTTPAnswer {
-  func s3Receipt(etag: String?) -> Receipt {
-    let response: JSONValue = ["etag": JSONValue(etag), "version_id": JSONValue(headers["x-amz-version-id"])]
-    return Receipt(httpStatus: status, response: response == [:] ? nil : response, flaw: flaw)
-  }
-}
-
-/// What is known of uploads of this run: of parts that were sent, of the entity tags that objects must have, and of where it may put.
-final class S3Memory: Sendable {
-  private let state = Mutex((parts: [String: [Int: S3Part]](), tags: [String: String](), permitted: Set<String>()))
-
-  func parts(of id: String) -> [Int: S3Part] { state.withLock { $0.parts[id] ?? [:] } }
-  func add(_ part: S3Part, _ number: Int, to id: String) { state.withLock { $0.parts[id, default: [:]][number] = part } }
-  func expectedTag(of path: String) -> String? { state.withLock { $0.tags[path] } }
-  func expect(_ tag: String?, of path: String) { state.withLock { $0.tags[path] = tag } }
-  func mayPut(beside object: S3Object) -> Bool { state.withLock { $0.permitted.contains(object.folder) } }
-  func notePermission(beside object: S3Object) { state.withLock { _ = $0.permitted.insert(object.folder) } }
-  func forget(_ path: String) { expect(nil, of: path) }
 }

@@ -8,8 +8,11 @@ struct S3Call: Sendable {
   var query: [(name: String, value: String)] = []
   var headers: [(name: String, value: String)] = []
   var body = HTTPBody()
-  /// SHA-256 of the body.
   var bodyHash = Checksum(.sha256, of: [])
+  /// The MD5 of the body, for a server that asks for it; nil if it asks for none of this call.
+  var md5: (@Sendable () async throws(Failure) -> Checksum)?
+  /// Is given the body of the object that is asked for.
+  var receiver: (any ByteSink)?
   var isUpload = false
   var rateShare = 1
 
@@ -44,6 +47,15 @@ final class S3API: Sendable {
   private struct State {
     var region: String
     var unknownHeaders: Set<String> = []
+    /// Those of them that the server has not named.
+    var guessedHeaders: Set<String> = []
+    /// Whether the server has asked for a checksum.
+    var wantsDigest = false
+
+    mutating func forget(_ headers: Set<String>) {
+      unknownHeaders.subtract(headers)
+      guessedHeaders.subtract(headers)
+    }
   }
 
   init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
@@ -77,38 +89,72 @@ final class S3API: Sendable {
     var wasRenewed = false
     var guessed: Set<String> = []
     while true {
-      var call = original
-      let (region, unknown) = state.withLock { ($0.region, $0.unknownHeaders) }
-      call.headers.removeAll { unknown.contains($0.name) }
+      let known = state.withLock { $0 }
+      let call = try await adapted(original, to: known)
       let used = try await credentials.current()
-      let answer = try await http.send(signed(call, for: region, with: used))
-      if !wasElsewhere, let other = answer.otherRegion, other != region {
+      let answer = try await sendOnce(call, for: known.region, with: used)
+      if !wasElsewhere, let other = answer.otherRegion, other != known.region {
         context.detail("the bucket \(call.object.bucket) is in \(other)")
         state.withLock { $0.region = other }
         wasElsewhere = true
       } else if !wasRenewed, answer.saysExpired(call, used), try await credentials.replacement(of: used) != nil {
         context.detail("the credentials have ended and were read anew")
         wasRenewed = true
-      } else if let refused = refusedHeader(answer, call) {
+      } else if !known.wantsDigest, call.md5 != nil, answer.asksForDigest {
+        context.detail("\(origin) asks for checksums")
+        state.withLock { state in
+          state.wantsDigest = true
+          state.forget(state.guessedHeaders.filter(S3API.isChecksum))
+        }
+      } else if let refused = refusedHeader(answer, call, keepsChecksums: known.wantsDigest) {
         context.detail("\(origin) does not know \(refused.name)")
         if refused.isGuess { guessed.insert(refused.name) }
-        _ = state.withLock { $0.unknownHeaders.insert(refused.name) }
+        state.withLock { state in
+          state.unknownHeaders.insert(refused.name)
+          if refused.isGuess { state.guessedHeaders.insert(refused.name) }
+        }
       } else {
-        // It was something else.
-        if !(200..<300).contains(answer.status) { state.withLock { $0.unknownHeaders.subtract(guessed) } }
+        // It was something else. That nothing is there, answers a question.
+        if !(200..<300).contains(answer.status), call.method != .head || answer.status != 404 { state.withLock { $0.forget(guessed) } }
         return answer
       }
     }
   }
 
+  /// The call as the server wants it, as far as it has said.
+  private func adapted(_ call: S3Call, to known: State) async throws(Failure) -> S3Call {
+    var call = call
+    call.headers.removeAll { known.unknownHeaders.contains($0.name) }
+    if known.wantsDigest, let md5 = call.md5 { call.headers.append(("Content-MD5", try await md5().base64)) }
+    return call
+  }
+
+  private func sendOnce(_ call: S3Call, for region: String, with used: AWSCredentials) async throws(Failure) -> HTTPAnswer {
+    do throws(Failure) { return try await http.send(signed(call, for: region, with: used)) } catch {
+      let address = S3Address(settings, region: region)
+      guard !address.isAWS, address.isVirtual(call.object.bucket), error.message.contains(address.place(of: call.object).base.host) else {
+        throw error
+      }
+      var failure = error
+      failure.hint =
+        "addressing-style: path in the remote, or addressing_style = path in the AWS config, leaves the bucket out of the host's name"
+      throw failure
+    }
+  }
+
+  private static func isChecksum(_ header: String) -> Bool { header.hasPrefix("x-amz-checksum") }
+
   /// The header that the answer refuses although the call would do without, and whether the answer does not name it.
-  private func refusedHeader(_ answer: HTTPAnswer, _ call: S3Call) -> (name: String, isGuess: Bool)? {
-    guard answer.status == 501 || answer.status == 400, let error = S3Error(answer) else { return nil }
+  private func refusedHeader(_ answer: HTTPAnswer, _ call: S3Call, keepsChecksums: Bool) -> (name: String, isGuess: Bool)? {
+    guard answer.status == 501 || answer.status == 400 else { return nil }
     let present = S3API.dispensable.filter { name in call.headers.contains { $0.name == name } }
+    // An answer to HEAD says nothing of why.
+    if call.method == .head { return present.first.map { ($0, true) } }
+    guard let error = S3Error(answer) else { return nil }
     let words = "\(error.header ?? "") \(error.message)".lowercased()
     if let named = present.first(where: { words.contains($0.lowercased()) }) { return (named, false) }
     guard error.code == "NotImplemented", error.header == nil else { return nil }
-    return present.first.map { ($0, true) }
+    return present.first { !(keepsChecksums && S3API.isChecksum($0)) }.map { ($0, true) }
   }
 
   private func signed(_ call: S3Call, for region: String, with credentials: AWSCredentials) -> HTTPRequest {
@@ -128,6 +174,7 @@ final class S3API: Sendable {
     request.isUpload = call.isUpload
     request.isAnsweredByStatus = call.isUpload && call.method == .put
     request.rateShare = call.rateShare
+    request.receiver = call.receiver
     request.followsRedirects = false
     return request
   }

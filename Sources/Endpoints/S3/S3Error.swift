@@ -66,6 +66,8 @@ struct S3Error: Sendable {
     case let code where S3Error.expiry.contains(code): "get new credentials; what is held can be sent with them"
     case "NoSuchBucket": "make the bucket first"
     case "AuthorizationHeaderMalformed", "PermanentRedirect": "set AWS_REGION to the region of the bucket"
+    case "SecondLevelDomainForbidden":
+      "it wants the bucket in the name of the host: addressing-style: virtual in the remote, or addressing_style = virtual in the AWS config"
     default: nil
     }
   }
@@ -99,20 +101,29 @@ extension HTTPAnswer {
     headers["etag"].map { $0.filter { $0 != "\"" } }.flatMap { $0.isEmpty ? nil : $0 }
   }
 
-  /// The entity tag, if it is the MD5 of the bytes or of the MD5s of the parts: not where keys of a key service encrypt them.
-  var digestTag: String? {
-    let encryption = headers["x-amz-server-side-encryption"] ?? ""
-    guard !encryption.hasPrefix("aws:"), headers["x-amz-server-side-encryption-customer-algorithm"] == nil else { return nil }
-    return etag.flatMap { S3ETag.isDigest($0) ? $0.lowercased() : nil }
+  /// Whether the object is encrypted so that its tag is no digest.
+  var isEncryptedByKeyService: Bool {
+    headers["x-amz-server-side-encryption"]?.hasPrefix("aws:") == true || headers["x-amz-server-side-encryption-customer-algorithm"] != nil
   }
-}
 
-/// Entity tags of S3.
-enum S3ETag {
-  /// Whether the tag looks like the MD5 of an object, or that of the MD5s of its parts with their number (`…-12`).
-  static func isDigest(_ tag: String) -> Bool {
-    let parts = tag.split(separator: "-", omittingEmptySubsequences: false)
-    guard parts[0].utf8.count == 32, parts[0].allSatisfy(\.isHexDigit), parts.count <= 2 else { return false }
-    return parts.count == 1 || (!parts[1].isEmpty && parts[1].allSatisfy { $0.isASCII && $0.isNumber })
+  /// The entity tag, if it may be the MD5 of the bytes: neither of an object in parts, nor where keys of a key service encrypt it.
+  func digest(of object: S3Object) -> String? {
+    guard !isEncryptedByKeyService, object.hasDigestTags else { return nil }
+    return etag.flatMap { Checksum(.md5, hex: $0) }?.hex
+  }
+
+  /// Whether it asks for a checksum with an object, as buckets do whose objects are locked (API_PutObject.html).
+  var asksForDigest: Bool {
+    guard status == 400, let error = S3Error(self), !["BadDigest", "InvalidDigest"].contains(error.code) else { return false }
+    let words = error.message.lowercased()
+    let isNamed = words.contains("content-md5") || words.contains("x-amz-checksum")
+    return error.code == "MissingContentMD5" || isNamed && ["required", "missing", "must"].contains { words.contains($0) }
+  }
+
+  func s3Receipt(etag: String?) -> Receipt {
+    var receipt = Receipt(self)
+    let response: JSONValue = ["etag": JSONValue(etag), "version_id": JSONValue(headers["x-amz-version-id"])]
+    receipt.response = response == [:] ? nil : response
+    return receipt
   }
 }

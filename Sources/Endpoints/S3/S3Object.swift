@@ -13,6 +13,18 @@ struct S3Object: Sendable, Equatable {
   ///
   /// - Throws: `usage` if a part is missing or could not be sent, `rejected` for a key that is too long.
   init(_ path: String) throws(Failure) {
+    try self.init(parts: path)
+    guard !key.isEmpty, !key.hasSuffix("/") else {
+      throw Failure(.usage, "\(path) names no object", hint: "add its name: \(path.hasSuffix("/") ? path : path + "/")NAME")
+    }
+  }
+
+  /// Reads `BUCKET` or `BUCKET/KEY`, with or without a slash at its end, of what the keys of several objects begin with.
+  ///
+  /// - Throws: as above.
+  init(directory path: String) throws(Failure) { try self.init(parts: path.hasSuffix("/") ? path : "\(path)/") }
+
+  private init(parts path: String) throws(Failure) {
     let parts = path.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
     bucket = String(parts[0])
     key = parts.count > 1 ? String(parts[1]) : ""
@@ -21,15 +33,15 @@ struct S3Object: Sendable, Equatable {
     else {
       throw Failure(.usage, "\(path) names no bucket", hint: "write BUCKET/KEY")
     }
-    guard !key.isEmpty, !key.hasSuffix("/") else {
-      throw Failure(.usage, "\(path) names no object", hint: "add its name: \(path.hasSuffix("/") ? path : path + "/")NAME")
-    }
     guard key.utf8.count <= S3Object.longestKey else {
       throw Failure(.rejected, "the key has \(key.utf8.count) bytes; S3 takes \(S3Object.longestKey)", hint: "choose a shorter one")
     }
   }
 
-  var path: String { key.isEmpty ? bucket : "\(bucket)/\(key)" }
+  var path: String { "\(bucket)/\(key)" }
+
+  /// Whether entity tags may be digests; in directory buckets they look like some and are none.
+  var hasDigestTags: Bool { !bucket.hasSuffix("--x-s3") }
 
   /// The path up to its last slash.
   var folder: String { path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") }
@@ -64,15 +76,16 @@ struct S3Address: Sendable {
     var base = base
     base.path = ""
     let start = self.base.path + "/"
-    guard isVirtual(object.bucket) else { return (base, start + URLText.encoded(object.path)) }
+    guard isVirtual(object.bucket) else { return (base, start + URLText.encoded(object.key.isEmpty ? object.bucket : object.path)) }
     base.host = "\(object.bucket).\(base.host)"
     return (base, start + URLText.encoded(object.key))
   }
 
-  private func isVirtual(_ bucket: String) -> Bool {
+  /// Whether the bucket stands in the name of the host.
+  func isVirtual(_ bucket: String) -> Bool {
     guard addressing.map({ $0 == .virtual }) ?? isAWS else { return false }
-    // The certificate is for one more level of names, and no host has these characters or is an address.
-    if base.isSecure && bucket.contains(".") || base.host.contains(":") { return false }
+    // The certificate is for one more level of names, and an address has none.
+    if base.isSecure && bucket.contains(".") || base.host == "localhost" || IPAddress(base.host) != nil { return false }
     return bucket.allSatisfy { $0.isLowercase || $0.isNumber || $0 == "-" || $0 == "." }
   }
 }

@@ -10,22 +10,31 @@ struct S3Options: Sendable {
     StoreOption("sse-kms-key-id", "the key that it encrypts it with"),
     StoreOption("acl", "a canned access control list"),
     StoreOption("metadata", "KEY=VALUE, with commas between several"),
+    StoreOption("etag", "ignore: compare no ETag with what was sent"),
+    StoreOption("lock-until", "when the object may be removed again, in a bucket with object lock"),
+    StoreOption("lock-mode", "governance or compliance", needs: "lock-until"),
   ]
   static let mostConcurrent = 32
   /// A longer object goes in parts, unless the size of a part is given.
   private static let threshold: Int64 = 64 << 20
+  /// What S3 takes as a part; the last one may be smaller (docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
+  static let partSizes: ClosedRange<Int64> = (5 << 20)...(5 << 30)
+  private static let mostParts: Int64 = 10_000
+  private static let usualPartSize: Int64 = 16 << 20
 
   /// Bytes; nil for the usual.
   private(set) var partSize: Int64?
   /// How many parts are on their way at a time.
   private(set) var concurrency = 4
+  /// Whether entity tags are not compared with anything.
+  private(set) var ignoresTags = false
   /// What the object is to be stored with.
   private(set) var headers: [(name: String, value: String)] = []
 
   /// - Throws: `usage` for a value that means nothing.
   init(_ options: [String: String]) throws(Failure) {
     if let text = options["part-size"] {
-      guard let size = SizeText.bytes(text), S3PartPlan.sizes.contains(size) else {
+      guard let size = SizeText.bytes(text), S3Options.partSizes.contains(size) else {
         throw Failure(.usage, "-o part-size takes a size from 5M to 5G")
       }
       partSize = size
@@ -44,6 +53,11 @@ struct S3Options: Sendable {
     if options["sse-kms-key-id"] != nil, options["sse"]?.hasPrefix("aws:kms") != true {
       throw Failure(.usage, "-o sse-kms-key-id has no effect without -o sse=aws:kms")
     }
+    if let etag = options["etag"] {
+      guard etag == "ignore" else { throw Failure(.usage, "-o etag takes ignore") }
+      ignoresTags = true
+    }
+    headers += try S3Options.lock(options)
     let names = [
       ("storage-class", "x-amz-storage-class"), ("sse", "x-amz-server-side-encryption"),
       ("sse-kms-key-id", "x-amz-server-side-encryption-aws-kms-key-id"), ("acl", "x-amz-acl"),
@@ -54,6 +68,21 @@ struct S3Options: Sendable {
       headers.append((name, value))
     }
     if let text = options["metadata"] { headers += try S3Options.metadata(text) }
+  }
+
+  /// Until when nobody may remove the version of the object that is put. In the mode that is usual here somebody with a permission of its own
+  /// still may: what nobody can take back is for who asks for it by name (docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html).
+  private static func lock(_ options: [String: String]) throws(Failure) -> [(name: String, value: String)] {
+    let mode = options["lock-mode"] ?? "governance"
+    guard ["governance", "compliance"].contains(mode) else { throw Failure(.usage, "-o lock-mode takes governance or compliance") }
+    guard let text = options["lock-until"] else { return [] }
+    guard let moment = RFC3339.milliseconds(text) else {
+      throw Failure(.usage, "-o lock-until takes a time such as 2030-12-31T23:59:59Z")
+    }
+    return [
+      ("x-amz-object-lock-mode", mode.uppercased()),
+      ("x-amz-object-lock-retain-until-date", SigningTime(milliseconds: moment).text),
+    ]
   }
 
   /// `KEY=VALUE`, with commas between several.
@@ -86,44 +115,20 @@ struct S3Options: Sendable {
     headers + attributes.s3Headers.filter { automatic in !headers.contains { $0.name == automatic.name } }
   }
 
-  /// - Throws: `rejected` if an object of this length has no place in as many and as large parts as there may be.
-  func checkFits(_ length: Int64) throws(Failure) {
-    guard let plan = plan(for: length), plan.partSize > S3PartPlan.sizes.upperBound else { return }
-    throw Failure(
-      .rejected, "the object has \(length) bytes, and S3 takes \(S3PartPlan.mostParts) parts of 5 GiB at the most",
-      hint: "make objects that are smaller with --part-size")
-  }
-
   /// How an object of this length is cut; nil if it goes in one piece.
-  func plan(for length: Int64) -> S3PartPlan? {
+  ///
+  /// - Throws: `rejected` if it has no place in as many and as large parts as there may be.
+  func plan(for length: Int64) throws(Failure) -> SessionPlan? {
     guard length > partSize ?? S3Options.threshold else { return nil }
-    return S3PartPlan(length: length, partSize: partSize ?? S3PartPlan.usualSize)
-  }
-}
-
-/// How an object is cut into parts. They are numbered from 1 on.
-struct S3PartPlan: Sendable, Equatable {
-  /// What S3 takes as a part; the last one may be smaller (docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
-  static let sizes: ClosedRange<Int64> = (5 << 20)...(5 << 30)
-  static let mostParts: Int64 = 10_000
-  static let usualSize: Int64 = 16 << 20
-
-  let length: Int64
-  /// Bytes of every part but the last.
-  let partSize: Int64
-
-  /// - Parameter partSize: is raised, to whole MiB, where there would be too many parts.
-  init(length: Int64, partSize: Int64) {
-    self.length = length
-    let least = (max(length, 1) - 1) / S3PartPlan.mostParts + 1
-    self.partSize = least > partSize ? ((least + (1 << 20) - 1) >> 20) << 20 : partSize
-  }
-
-  var numbers: ClosedRange<Int> { 1...Int((max(length, 1) - 1) / partSize + 1) }
-
-  /// - Parameter number: one of `numbers`.
-  func range(of number: Int) -> Range<Int64> {
-    let start = Int64(number - 1) * partSize
-    return start..<start + min(partSize, length - start)
+    let least = (length - 1) / S3Options.mostParts + 1
+    var size = partSize ?? S3Options.usualPartSize
+    // To whole MiB.
+    if least > size { size = ((least + (1 << 20) - 1) >> 20) << 20 }
+    guard size <= S3Options.partSizes.upperBound else {
+      throw Failure(
+        .rejected, "the object has \(length) bytes, and S3 takes \(S3Options.mostParts) parts of 5 GiB at the most",
+        hint: "make objects that are smaller with --part-size")
+    }
+    return SessionPlan(pieceSize: size, concurrency: concurrency, hashes: [.sha256, .md5])
   }
 }

@@ -1,5 +1,6 @@
 import BytePath
 import Crypto
+import FoundationEssentials
 
 /// AWS Signature Version 4 in the `Authorization` header, as S3 wants it: the path is encoded once and nothing in it is normalised
 /// (docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html).
@@ -59,19 +60,16 @@ struct SignatureV4: Sendable {
 
 /// A moment as signatures have it.
 struct SigningTime: Sendable {
-  /// `20130524T000000Z`
-  let stamp: String
+  /// `2013-05-24T00:00:00Z`
+  let text: String
 
   /// - Parameter milliseconds: since 1970.
   init(milliseconds: Int64) {
-    var seconds = time_t(milliseconds / 1000)
-    var parts = tm()
-    gmtime_r(&seconds, &parts)
-    func digits(_ number: CInt) -> String { number < 10 ? "0\(number)" : "\(number)" }
-    stamp =
-      "\(parts.tm_year + 1900)\(digits(parts.tm_mon + 1))\(digits(parts.tm_mday))"
-      + "T\(digits(parts.tm_hour))\(digits(parts.tm_min))\(digits(parts.tm_sec))Z"
+    text = Date.ISO8601FormatStyle().format(Date(timeIntervalSince1970: Double(milliseconds / 1000)))
   }
+
+  /// `20130524T000000Z`
+  var stamp: String { text.filter { $0 != "-" && $0 != ":" } }
 
   /// `20130524`
   var day: String { String(stamp.prefix(8)) }

@@ -34,7 +34,7 @@ struct StoreBench: Sendable {
       let peer = try await box.peer("start-s3-\(kind.rawValue).sh", ["--bucket", "bench"] + kind.options + disk)
       self.init(server, box, port: peer.port, folder: kind == .rclone ? "\(peer.data)/bench" : nil)
     case .s3(nil):
-      let scripted = try ScriptedS3(box, keepsBytes: true)
+      let scripted = try ScriptedS3(box, ScriptedS3.Manner(keepsBytes: true))
       self.init(server, box, port: scripted.port, scripted: scripted)
     case .alist, .siyuan, .http(nil), .dav(nil):
       self.init(server, box, try await box.loopback("--multipart", "--permission", "65535"))
