@@ -3,7 +3,7 @@ public import BytePath
 /// What a DEST argument says, before anything is looked up.
 public enum Destination: Sendable {
   /// A URL of a built-in endpoint. The path is percent-decoded.
-  case url(any BuiltInEndpoint.Type, Remote, path: String)
+  case url(any BuiltInStore.Type, Remote, path: String)
   /// `file:PATH`, or a bare path.
   case file(path: String)
   /// `NAME:PATH`; the path is literal.

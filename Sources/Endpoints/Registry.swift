@@ -1,9 +1,9 @@
 /// The endpoints that are built in, a line each.
-public let builtInEndpoints: [any BuiltInEndpoint.Type] = [
-  Published<AList>.self,
-  Published<SiYuan>.self,
-  Published<S3>.self,
-  Published<PlainHTTP>.self,
-  Published<WebDAV>.self,
-  Published<LocalFile>.self,
+public let builtInEndpoints: [any BuiltInStore.Type] = [
+  AList.self,
+  SiYuan.self,
+  S3.self,
+  PlainHTTP.self,
+  WebDAV.self,
+  LocalFile.self,
 ]

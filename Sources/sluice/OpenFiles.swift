@@ -17,7 +17,7 @@ struct OpenFiles {
     count = targets.reduce(OpenFiles.always) { sum, target in
       let attributes = target.attributes(attributes)
       // And the lock of its name.
-      return sum.addingSaturated(target.endpoint.openFiles(attributes)).addingSaturated(1)
+      return sum.addingSaturated(target.store.openFiles(attributes)).addingSaturated(1)
     }
   }
 

@@ -80,7 +80,7 @@ struct AbandonTests {
     alistCases)
   func alist(flavor: String, one: AbandonCase) async throws {
     try await withServer("--flavor", flavor, "--multipart") { box, server in
-      try await check(one, server) { try Published<AList>($0, AbandonTests.context) }
+      try await check(one, server) { try Publisher(AList($0, AbandonTests.context), AbandonTests.context) }
     }
   }
 
@@ -88,22 +88,22 @@ struct AbandonTests {
   func webDAV(one: AbandonCase) async throws {
     try await withServer("--permission", "\(0b1111111111)") { box, server in
       // Of WebDAV's paths the first part is the server's own.
-      try await check(one, server, path: "/dav/d/x") { try Published<WebDAV>($0, AbandonTests.context) }
+      try await check(one, server, path: "/dav/d/x") { try Publisher(WebDAV($0, AbandonTests.context), AbandonTests.context) }
     }
   }
 
   @Test("AList: a session that lives is ended, and its file goes")
   func session() async throws {
     try await withServer("--multipart", "--on", "/api/fs/multipart/chunk", "--cut-after", "1000") { box, server in
-      let endpoint = try Published<AList>(AbandonTests.remote(server), AbandonTests.context)
+      let publisher = try Publisher(AList(AbandonTests.remote(server), AbandonTests.context), AbandonTests.context)
       let upload = try await AbandonTests.upload(
         [UInt8](repeating: 7, count: 3 << 20), "/d/x", Attributes(options: ["chunked": "1M"]), Checkpoint(nil) { _ in }, in: box)
-      try await using(endpoint) { endpoint in
-        await #expect(throws: Failure.self) { try await endpoint.put(upload) }
+      try await using(publisher) { publisher in
+        await #expect(throws: Failure.self) { try await publisher.put(upload) }
         #expect(upload.checkpoint.text?.contains(#""temporary":".x.sluice-"#) == true)
         #expect(upload.checkpoint.text?.contains(#""session":{"id""#) == true)
         #expect(names(in: server.alistFile("/d")).count == 1)
-        try await endpoint.abandon(upload)
+        try await publisher.abandon(upload)
         #expect(names(in: server.alistFile("/d")).isEmpty)
         #expect(upload.checkpoint.text == nil)
       }
@@ -116,8 +116,8 @@ struct AbandonTests {
   func notedFirst(options: [String], driver: String) async throws {
     try await withServer(["--provider", driver] + options) { box, server in
       try write(old, to: server.alistFile("/d/x"))
-      let endpoint = try Published<AList>(AbandonTests.remote(server), AbandonTests.context)
-      try await expectNoted(endpoint, "/d/x", Attributes(options: options.isEmpty ? [:] : ["chunked": "1M"]), box, server)
+      let publisher = try Publisher(AList(AbandonTests.remote(server), AbandonTests.context), AbandonTests.context)
+      try await expectNoted(publisher, "/d/x", Attributes(options: options.isEmpty ? [:] : ["chunked": "1M"]), box, server)
     }
   }
 
@@ -125,12 +125,12 @@ struct AbandonTests {
   func notedFirstByWebDAV() async throws {
     try await withServer("--permission", "\(0b1111111111)") { box, server in
       try write(old, to: server.alistFile("/d/x"))
-      try await expectNoted(try Published<WebDAV>(AbandonTests.remote(server), AbandonTests.context), "/dav/d/x", Attributes(), box, server)
+      try await expectNoted(try Publisher(WebDAV(AbandonTests.remote(server), AbandonTests.context), AbandonTests.context), "/dav/d/x", Attributes(), box, server)
     }
   }
 
   private func expectNoted(
-    _ endpoint: some Endpoint, _ path: String, _ attributes: Attributes, _ box: Sandbox, _ server: Loopback
+    _ publisher: Publisher, _ path: String, _ attributes: Attributes, _ box: Sandbox, _ server: Loopback
   ) async throws {
     let surprises = Mutex<[String]>([])
     let seen = Mutex<[String]>([])
@@ -151,14 +151,14 @@ struct AbandonTests {
       }
     }
     let upload = try await AbandonTests.upload([UInt8](repeating: 7, count: 3 << 20), path, attributes, checkpoint, in: box)
-    try await using(endpoint) { _ = try await $0.put(upload) }
+    try await using(publisher) { _ = try await $0.put(upload) }
     #expect(surprises.withLock { $0 } == [])
     #expect(seen.withLock { $0.count } > 1)
     #expect(upload.checkpoint.text == nil)
     #expect(names(in: server.alistFile("/d")) == ["x"])
   }
 
-  private func check(_ one: AbandonCase, _ server: Loopback, path: String = "/d/x", _ open: (Remote) throws -> some Endpoint) async throws {
+  private func check(_ one: AbandonCase, _ server: Loopback, path: String = "/d/x", _ open: (Remote) throws -> Publisher) async throws {
     for (path, bytes) in one.before { try write(bytes, to: server.alistFile(path)) }
     // Who abandons twice does no harm.
     for _ in 1...2 {
@@ -175,11 +175,11 @@ struct AbandonTests {
     }
   }
 
-  /// Closes the endpoint also where the test fails: its client must not be left open.
-  private func using<Used: Endpoint>(_ endpoint: Used, _ body: (Used) async throws -> Void) async throws {
+  /// Closes the store also where the test fails: its client must not be left open.
+  private func using(_ publisher: Publisher, _ body: (Publisher) async throws -> Void) async throws {
     let result: Result<Void, any Error>
-    do { result = .success(try await body(endpoint)) } catch { result = .failure(error) }
-    await endpoint.close()
+    do { result = .success(try await body(publisher)) } catch { result = .failure(error) }
+    await publisher.store.close()
     try result.get()
   }
 

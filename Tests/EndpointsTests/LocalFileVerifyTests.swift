@@ -15,8 +15,9 @@ struct LocalFileVerifyTests {
     try "abc".write(toFile: folder + "/sent", atomically: false, encoding: .utf8)
     try stored?.write(toFile: folder + "/stored", atomically: false, encoding: .utf8)
     let payload = try await fill(FillPlan(input: .path(folder + "/sent")), into: try SpoolDirectory(folder + "/spool"), Meter())
-    let endpoint = try Published<LocalFile>(Remote(), EndpointContext(http: HTTPSettings(), warn: { _ in }, detail: { _ in }))
-    let failure = await #expect(throws: Failure.self) { try await endpoint.verify(folder + "/stored", against: payload) }
+    let context = EndpointContext(http: HTTPSettings(), warn: { _ in }, detail: { _ in })
+    let publisher = Publisher(try LocalFile(Remote(), context), context)
+    let failure = await #expect(throws: Failure.self) { try await publisher.verify(folder + "/stored", against: payload) }
     #expect(failure?.kind == .server)
     #expect(failure?.isMismatch == isMismatch)
   }

@@ -17,7 +17,7 @@ struct Check: RunnableCommand {
   func execute(_ console: Console) async -> Int32 {
     let attributes = Attributes(existing: noClobber ? .refuse : .overwrite, options: transfer.optionValues)
     return await SimpleRun(destinations: destinations, options: transfer, purpose: .object, console: console) { (target) throws(Failure) in
-      try await target.endpoint.check(target.path, target.attributes(attributes))
+      try await target.publisher.check(target.path, target.attributes(attributes))
       return Receipt()
     }.run { (target) throws(Failure) in try target.checkUse(attributes) }
   }

@@ -21,7 +21,11 @@ struct MakeDirectory: RunnableCommand {
   func execute(_ console: Console) async -> Int32 {
     let modified = mtime?.milliseconds
     let run = SimpleRun(destinations: destinations, options: transfer, purpose: .directory, console: console) { (target) throws(Failure) in
-      try await target.endpoint.makeDirectory(target.path, modified: modified)
+      // The resolver has refused all others.
+      guard let store = target.store as? any DirectoryStore else {
+        throw Failure(.usage, "\(target.kind.title) has no directories to make")
+      }
+      return try await store.makeDirectory(target.path, modified: modified)
     }
     return await run.run { (target) throws(Failure) in
       guard modified == nil || target.kind.takesDirectoryTime else {

@@ -14,7 +14,7 @@ final class Resolver: Sendable {
   private let settings: HTTPSettings
   private let messages: Messages
   /// By the remote.
-  private let stores = Mutex<[String: any Endpoint]>([:])
+  private let stores = Mutex<[String: Publisher]>([:])
 
   init(options: TransferOptions, settings: HTTPSettings, messages: Messages) {
     self.options = options
@@ -24,18 +24,18 @@ final class Resolver: Sendable {
 
   /// Lets go of all connections.
   func close() async {
-    for store in stores.withLock({ $0.values.map { $0 } }) { await store.close() }
+    for publisher in stores.withLock({ $0.values.map { $0 } }) { await publisher.store.close() }
   }
 
   /// The store of a remote, opened if it is not yet.
-  private func store(of place: Place) throws(Failure) -> any Endpoint {
+  private func publisher(for place: Place) throws(Failure) -> Publisher {
     let key = "\(place.kind.name)\n\(place.key)\n\(place.remote.key)"
     if let known = stores.withLock({ $0[key] }) { return known }
     let messages = messages
-    let store = try place.open(
-      place.remote, EndpointContext(http: settings, warn: { messages.warning($0) }, detail: { messages.detail($0) }))
-    stores.withLock { $0[key] = store }
-    return store
+    let context = EndpointContext(http: settings, warn: { messages.warning($0) }, detail: { messages.detail($0) })
+    let publisher = Publisher(try place.open(place.remote, context), context)
+    stores.withLock { $0[key] = publisher }
+    return publisher
   }
 
   /// Opens every destination, connecting to none.
@@ -81,7 +81,7 @@ final class Resolver: Sendable {
     of destination: Destination, _ text: String, _ config: ConfigFile?, _ values: [String: String]
   ) throws(Failure) -> (Place, path: String) {
     switch destination {
-    case .file(let path): return (Place(type: Published<LocalFile>.self, remote: Remote()), path)
+    case .file(let path): return (Place(type: LocalFile.self, remote: Remote()), path)
     case .url(let type, let remote, let path): return (Place(type: type, remote: remote), path)
     case .named(let name, let path):
       let reader = RemoteReader(name: name, keys: config?.keys(of: name) ?? [:], flags: values)
@@ -101,23 +101,27 @@ final class Resolver: Sendable {
       place.remote.token = .file(tokenFile)
       place.remote.username = nil
     }
-    let endpoint = try store(of: place)
+    let publisher = try publisher(for: place)
+    let store = publisher.store
     let check = { (values: [String: String]) throws(Failure) in
-      try endpoint.kind.check(values)
-      try endpoint.checkOptions(values)
+      try store.kind.check(values)
+      try store.checkOptions(values)
     }
     do throws(Failure) { try check(place.defaults.merging(values) { $1 }) } catch {
       // Without the flags it would be no better.
       if (try? check(place.defaults)) == nil { throw Failure(.config, "\(text): \(error.message)", hint: error.hint) }
       throw error
     }
-    let path = try purpose == .object ? endpoint.objectPath(pathText) : endpoint.directoryPath(pathText)
+    if purpose == .directory, !(store is any DirectoryStore) {
+      throw Failure(.usage, "\(store.kind.title) has no directories to make")
+    }
+    let path = try purpose == .object ? store.objectPath(pathText) : store.directoryPath(pathText)
     var server = ""
     if let base = place.remote.base, place.kind.hasServerInURL {
       // Below a sub-path another server may live.
-      server = "\(base.identity)\n\(place.remote.username ?? "")\n\(endpoint.identity(of: path) == nil ? base.path : "")"
+      server = "\(base.identity)\n\(place.remote.username ?? "")\n\(store.identity(of: path) == nil ? base.path : "")"
     }
-    var target = Target(text: text, endpoint: endpoint, path: path, server: server, defaults: place.defaults)
+    var target = Target(text: text, publisher: publisher, path: path, server: server, defaults: place.defaults)
     target.reads = [place.remote.token, place.remote.password].compactMap { $0?.path } + target.kind.sharedFiles
     return target
   }
@@ -192,10 +196,10 @@ struct Place {
   var defaults: [String: String] = [:]
   /// Tells it from other places of the same remote.
   var key = ""
-  /// Makes the endpoint of the remote.
-  let open: (Remote, EndpointContext) throws(Failure) -> any Endpoint
+  /// Makes the store of the remote.
+  let open: (Remote, EndpointContext) throws(Failure) -> any Store
 
-  init(type: any BuiltInEndpoint.Type, remote: Remote, defaults: [String: String] = [:]) {
+  init(type: any BuiltInStore.Type, remote: Remote, defaults: [String: String] = [:]) {
     kind = type.kind
     self.remote = remote
     self.defaults = defaults
@@ -208,7 +212,7 @@ struct Place {
     self.remote = remote
     key = options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: "\n")
     open = { (remote, context) throws(Failure) in
-      Published(Plugin(program, remote, options: options, context), context)
+      Plugin(program, remote, options: options, context)
     }
   }
 }

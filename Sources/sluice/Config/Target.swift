@@ -1,13 +1,13 @@
 import BytePath
 import Endpoints
 
-/// A destination of a run: its endpoint, opened, and the path there.
+/// A destination of a run: its store, opened, and the path there.
 struct Target: Sendable {
   /// As the user wrote it, less a password.
   var text: String
-  let endpoint: any Endpoint
+  let publisher: Publisher
   var path: String
-  /// The server and the user there; empty if the endpoint alone knows the server, or there is none.
+  /// The server and the user there; empty if the store alone knows the server, or there is none.
   let server: String
   /// `-o` options that the remote of the config file sets.
   let defaults: [String: String]
@@ -17,10 +17,11 @@ struct Target: Sendable {
   /// A hint at another kind of endpoint that the address looks like.
   var likely: String?
 
-  var kind: EndpointKind { endpoint.kind }
+  var store: any Store { publisher.store }
+  var kind: EndpointKind { store.kind }
 
   /// Whether a spool can become the object, which then is a file of this machine.
-  var adoptsSpools: Bool { endpoint.adoptsSpools }
+  var adoptsSpools: Bool { store is any AdoptingStore }
 
   /// With the options of the remote under those that were given.
   func attributes(_ given: Attributes) -> Attributes {
@@ -35,14 +36,14 @@ struct Target: Sendable {
   func checkUse(_ attributes: Attributes, verifies: Bool = false, isInParts: Bool = false) throws(Failure) {
     var use = Use(of: path, attributes.existing)
     (use.hasTime, use.verifies, use.isInParts) = (attributes.modified != nil, verifies, isInParts)
-    do throws(Failure) { try endpoint.checkUse(use, self.attributes(attributes).options) } catch {
+    do throws(Failure) { try store.checkUse(use, self.attributes(attributes).options) } catch {
       throw Failure(error.kind, "\(text): \(error.message)", hint: error.hint)
     }
   }
 
   /// The same text for the same object, whatever way leads to it; as far as a plugin's destination tells.
   var identity: String {
-    kind.isPlugin ? "\(kind.name)\n\(text)" : "\(kind.name)\n\(server)\n\(endpoint.identity(of: path) ?? path)"
+    kind.isPlugin ? "\(kind.name)\n\(text)" : "\(kind.name)\n\(server)\n\(store.identity(of: path) ?? path)"
   }
 }
 

@@ -33,7 +33,7 @@ struct Delivery: Sendable {
     // The spool may become the object of a lone destination: nobody else waits for its bytes.
     if held.isWantedOnce { payload.allowMoving() }
     // Destinations that exclude each other form one line; the lines run side by side.
-    let lines = Dictionary(grouping: targets.indices) { targets[$0].target.endpoint.exclusionKey ?? "#\($0)" }
+    let lines = Dictionary(grouping: targets.indices) { targets[$0].target.store.serialKey ?? "#\($0)" }
     return await withTaskGroup(of: [(Int, Outcome)].self) { group in
       for line in lines.values {
         group.addTask {
@@ -76,7 +76,7 @@ struct Delivery: Sendable {
   /// Sends the object when nobody else uploads to the name, unless that of a newer run stands there.
   private func take(turn index: Int, to target: Target, _ meter: Meter, _ outcome: inout Outcome) async {
     let attributes = target.attributes(held.job.attributes)
-    let replaces = target.endpoint.replaces(attributes)
+    let replaces = target.store.replaces(attributes)
     do throws(Failure) {
       switch try await held.order.turn(index, target, replaces ? attributes.existing : .refuse) {
       case .go:
@@ -123,7 +123,7 @@ struct Delivery: Sendable {
   private func abandon(_ upload: Upload, to target: Target, _ failure: Failure) async -> Bool {
     let isFinal = [.rejected, .exists, .input, .usage].contains(failure.kind)
     guard upload.checkpoint.text != nil, isFinal || !held.isResumable else { return false }
-    let failure = await cleaningUp { () throws(Failure) in try await target.endpoint.abandon(upload) }
+    let failure = await cleaningUp { () throws(Failure) in try await target.publisher.abandon(upload) }
     if let failure { messages.warning("\(target.text): what has arrived of the object could not be removed: \(failure.message)") }
     return failure == nil
   }

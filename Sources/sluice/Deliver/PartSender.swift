@@ -183,7 +183,7 @@ extension Target {
   func beside(_ suffix: String) throws(Failure) -> Target {
     var target = self
     target.text += suffix
-    target.path = try endpoint.objectPath(path + suffix)
+    target.path = try store.objectPath(path + suffix)
     return target
   }
 }

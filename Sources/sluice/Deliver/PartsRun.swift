@@ -29,19 +29,17 @@ struct PartsRun: Sendable {
   /// - Throws: `exists`, or whatever the asking fails with.
   static func check(_ target: Target, _ attributes: Attributes) async throws(Failure) {
     let first = try target.beside(PartFacts.suffix(1))
-    try await target.endpoint.check(first.path, attributes)
+    try await target.publisher.check(first.path, attributes)
     try await checkManifest(target)
   }
 
   /// - Throws: `exists` if a whole set is there, or whatever the asking fails with.
   static func checkManifest(_ target: Target) async throws(Failure) {
     let manifest = try target.beside(manifestSuffix)
-    do throws(Failure) { try await target.endpoint.check(manifest.path, Attributes(existing: .refuse)) } catch {
-      guard error.kind == .exists else { throw error }
-      throw Failure(
-        .exists, "\(manifest.path) is there, so a whole set is, and parts cannot replace others in one step",
-        hint: "choose another name, with the date in it for instance, or remove the old set")
-    }
+    guard try await target.publisher.find(manifest.path).stored != nil else { return }
+    throw Failure(
+      .exists, "\(manifest.path) is there, so a whole set is, and parts cannot replace others in one step",
+      hint: "choose another name, with the date in it for instance, or remove the old set")
   }
 
   private enum Ending: Sendable {
@@ -184,12 +182,9 @@ struct PartsRun: Sendable {
 
   /// Parts of an older set behind the last one would be taken for parts of this one by `cat NAME.part-*`.
   private func warnOfLaterParts(_ target: Target, _ count: Int) async {
-    var attributes = Attributes()
-    attributes.existing = .refuse
-    guard let later = try? target.beside(PartFacts.suffix(count + 1)) else { return }
-    do throws(Failure) { try await target.endpoint.check(later.path, attributes) } catch {
-      guard error.kind == .exists else { return }
-      messages.warning("\(later.text) is of an older set; remove it and those behind it before you put the parts together by their names")
+    guard let later = try? target.beside(PartFacts.suffix(count + 1)), (try? await target.publisher.find(later.path))?.stored != nil else {
+      return
     }
+    messages.warning("\(later.text) is of an older set; remove it and those behind it before you put the parts together by their names")
   }
 }

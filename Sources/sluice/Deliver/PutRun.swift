@@ -82,7 +82,7 @@ struct PutRun: Sendable {
   /// What can't be asked of its objects can't be held to `--verify`.
   private func silence(among targets: [Target], _ found: PreflightFindings) async -> Failure? {
     for (index, target) in targets.enumerated() where put.verify && found.refused[index] == nil {
-      guard let failure = await target.endpoint.silence(at: target.path), failure.kind == .usage else { continue }
+      guard let failure = await target.store.silence(at: target.path), failure.kind == .usage else { continue }
       return Failure(.usage, "\(target.text): --verify has no effect: \(failure.message)", hint: failure.hint)
     }
     return nil
@@ -208,8 +208,8 @@ struct PutRun: Sendable {
               try await PartsRun.check(target, attributes)
               return PreflightFindings()
             }
-            try await target.endpoint.check(target.path, attributes)
-            return PreflightFindings(hashes: await target.endpoint.wantedHashes(for: target.path, attributes))
+            try await target.publisher.check(target.path, attributes)
+            return PreflightFindings(hashes: await target.publisher.wantedHashes(for: target.path, attributes))
           } catch {
             return PreflightFindings(refused: [index: error])
           }
@@ -247,7 +247,7 @@ struct PutRun: Sendable {
   private func spoolDirectory(for targets: [Target]) throws(Failure) -> SpoolDirectory {
     let place = SpoolPlace(option: put.spoolDir)
     if !place.isChosen, put.limitRate == nil, targets.count == 1, let target = targets.first,
-      let directory = try? target.endpoint.spoolDirectory(for: target.path)
+      let store = target.store as? any AdoptingStore, let directory = try? store.spoolDirectory(for: target.path)
     {
       return directory
     }

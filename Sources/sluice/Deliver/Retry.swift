@@ -98,7 +98,7 @@ struct Retry: Sendable {
     upload.attempt += 1
     let start = ContinuousClock.now
     let receipt: Receipt
-    do throws(Failure) { receipt = try await target.endpoint.put(upload) } catch {
+    do throws(Failure) { receipt = try await target.publisher.put(upload) } catch {
       throw upload.attributes.existing == .refuse && error.kind == .exists ? explained(error, course) : error
     }
     var success = Success(receipt: receipt, uploadTime: start.duration(to: .now))
@@ -128,7 +128,7 @@ struct Retry: Sendable {
   /// - Throws: what the question fails with, if it may be answered later.
   private func found(_ upload: Upload, since start: ContinuousClock.Instant) async throws(Failure) -> Success? {
     let verification: Verification
-    do throws(Failure) { verification = try await target.endpoint.verify(target.path, against: upload.payload) } catch {
+    do throws(Failure) { verification = try await target.publisher.verify(target.path, against: upload.payload) } catch {
       guard error.isRetryable, !error.isMismatch else { return nil }
       throw error
     }
@@ -142,7 +142,7 @@ struct Retry: Sendable {
   /// What the attempt noted for the next one is of no use to anybody any more.
   private func tidy(_ upload: Upload) async {
     guard upload.checkpoint.text != nil else { return }
-    let failure = await cleaningUp { () throws(Failure) in try await target.endpoint.abandon(upload) }
+    let failure = await cleaningUp { () throws(Failure) in try await target.publisher.abandon(upload) }
     if let failure { messages.detail("\(target.text): nothing could be tidied up: \(failure.message)") }
   }
 
@@ -152,7 +152,7 @@ struct Retry: Sendable {
   private func verification(of upload: Upload, after receipt: Receipt, _ course: inout Course) async throws(Failure) -> Verification {
     while true {
       do throws(Failure) {
-        return try await target.endpoint.verify(target.path, against: upload.payload)
+        return try await target.publisher.verify(target.path, against: upload.payload)
       } catch {
         guard !error.isMismatch else {
           course.mismatch = error

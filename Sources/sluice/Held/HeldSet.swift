@@ -23,7 +23,7 @@ struct HeldSet {
       }
     case .manifest:
       let name = String(target.path.dropLast(PartsRun.manifestSuffix.count))
-      if try await isThere(target.path, target), (try? await target.endpoint.verify(target.path, against: payload)) == nil {
+      if try await isThere(target.path, target), (try? await target.publisher.verify(target.path, against: payload)) == nil {
         throw Failure(.exists, "\(name) is another whole set by now", hint: "discard this one with: sluice held drop")
       }
       let parts = try await self.parts().map { (path: name + PartFacts.suffix($0.number), facts: $0) }
@@ -50,7 +50,7 @@ struct HeldSet {
   private func isAnother(_ path: String, _ facts: PartFacts, _ target: Target) async throws(Failure) -> Bool {
     let part = try Payload(remembered: facts.bytes, sha256: facts.sha256, name: path)
     do throws(Failure) {
-      _ = try await target.endpoint.verify(path, against: part)
+      _ = try await target.publisher.verify(path, against: part)
       return false
     } catch {
       if error.isMismatch { return true }
@@ -61,13 +61,7 @@ struct HeldSet {
   }
 
   private func isThere(_ path: String, _ target: Target) async throws(Failure) -> Bool {
-    do throws(Failure) {
-      try await target.endpoint.check(path, Attributes(existing: .refuse))
-      return false
-    } catch {
-      guard error.kind == .exists else { throw error }
-      return true
-    }
+    try await target.publisher.find(path).stored != nil
   }
 
   private func parts() async throws(Failure) -> [PartFacts] {

@@ -180,7 +180,7 @@ final class RunOrder: Sendable {
   private func abandon(_ other: NameRecord.Run, _ target: Target) async -> Bool {
     guard let payload = try? Payload(remembered: other.bytes, sha256: nil, name: "the object of an earlier run") else { return false }
     let upload = Upload(payload, to: target.path, Attributes(), Meter(), Checkpoint(other.checkpoint) { _ in })
-    let failure = await cleaningUp { () throws(Failure) in try await target.endpoint.abandon(upload) }
+    let failure = await cleaningUp { () throws(Failure) in try await target.publisher.abandon(upload) }
     if let failure { messages.detail("\(target.text): what an earlier run left is not removed yet: \(failure.message)") }
     return failure == nil
   }
