@@ -182,6 +182,20 @@ struct AListPublicationTests {
     #expect(names(in: server.alistFile("/d")) == ["x"])
   }
 
+  @Test("a storage that turns out not to rename gets the object straight to its name, with a warning")
+  func renamesNot() async throws {
+    // The first rename is the question, which the server answers before the storage is asked.
+    let server = try await box.loopback(
+      "--on", "/api/fs/rename", "--code", "500", "--message", "not implement", "--skip", "1")
+    try write(old, to: server.alistFile("/d/x"))
+    let run = try await box.sluice("--verify", server.alist("/d/x"), input: bytes)
+    #expect(try run.success()["attempts"].int == 1, "\(run.summary)")
+    #expect(run.errorText.contains("cannot rename"), "\(run.summary)")
+    #expect(try await server.puts(2)[1]["headers"]["file-path"].text == "/d/x")
+    #expect(names(in: server.alistFile("/d")) == ["x"])
+    try expectSame(contents(server.alistFile("/d/x")), bytes)
+  }
+
   @Test("on a drive that does not rename onto a file, the old one is moved aside first")
   func aside() async throws {
     let server = try await box.loopback("--provider", "SFTP")

@@ -151,6 +151,21 @@ struct AListSessionTests {
     #expect(try server.log("/api/fs/multipart/abort").count == 1)
   }
 
+  @Test(
+    "who is told that an object is too large is told how to send it",
+    arguments: [
+      (["--multipart"], [], "-o chunked=1M"), (["--multipart"], ["-o", "as-task"], "in place of -o as-task"),
+      (["--multipart", "--on", "/api/fs/multipart/chunk"], ["-o", "chunked=4M"], "smaller pieces: -o chunked=1M"),
+      (["--flavor", "alist"], [], "--part-size"),
+    ] as [([String], [String], String)])
+  func tooLarge(server options: [String], client: [String], hint: String) async throws {
+    let server = try await box.loopback(options + ["--status", "413"])
+    let run = try await box.start(box.client(client + [server.alist("/d/x")], input: .bytes(object))).finish()
+    #expect(try run.failure(73, "rejected")["attempts"].int == 1)
+    #expect(run.errorText.contains(hint), "\(run.summary)")
+    #expect(names(in: server.alistFile("/d")).isEmpty)
+  }
+
   @Test("a large object goes in chunks by itself")
   func large() async throws {
     let server = try await box.loopback("--multipart")

@@ -29,6 +29,15 @@ struct AListTaskTests {
     #expect(polls.allSatisfy { $0["method"].text == "POST" })
   }
 
+  @Test("a task whose answer was lost is waited for, and the object is not sent again")
+  func lostAnswer() async throws {
+    let server = try await box.loopback("--task-delay", "1500", "--store-then-cut", "--times", "1")
+    let result = try await box.sluice("-o", "as-task", "-o", "wait", server.alist("/x"), input: bytes).success()
+    #expect(try await server.puts().count == 1)
+    #expect(result["task"]["state"].int == 2 || result["task"] == .null)
+    try expectSame(contents(server.alistFile("/x")), bytes)
+  }
+
   @Test("a failed task is a failed upload, with the server's error")
   func failed() async throws {
     let server = try await box.loopback("--fail-task", "the drive is on strike")

@@ -5,8 +5,10 @@ public import BytePath
 extension AList: SessionStore {
   /// From this size on objects go in chunks by themselves: proxies in the field cap requests at 100 MB.
   private static let largeSize: Int64 = 100 << 20
-  /// Chunks on their way at a time. The server takes eight beyond the first that it lacks (internal/multipart/window.go).
+  /// Chunks on their way at a time.
   private static let inFlight = 3
+  /// How many chunks the server takes from the first on that it lacks (internal/multipart/window.go).
+  private static let window = 8
   /// How often to send a chunk that is too far ahead; the server itself lets it wait for 10 s each time.
   private static let triesAhead = 30
   /// How long to wait for a chunk that the server still holds: running OpenLists held one of a dead connection for more than four minutes.
@@ -17,7 +19,9 @@ extension AList: SessionStore {
     guard length > 0, wanted != nil || length >= AList.largeSize, !attributes.has("as-task"), let largest = try await api.largestChunk()
     else { return nil }
     let size = wanted.flatMap { SizeText.bytes($0) } ?? largest
-    return SessionPlan(pieceSize: min(max(size, 1 << 20), largest), concurrency: AList.inFlight)
+    var plan = SessionPlan(pieceSize: min(max(size, 1 << 20), largest), concurrency: AList.inFlight)
+    plan.window = AList.window
+    return plan
   }
 
   public func open(

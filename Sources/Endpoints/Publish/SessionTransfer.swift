@@ -86,7 +86,7 @@ struct SessionTransfer: Sendable {
       upload.meter.setSent(0)
       let plan = try await store.plan(for: payload.length, at: path, upload.attributes)
       let sending = PieceSending(
-        store: store, session: session, upload: upload, path: path, had: had, hashes: plan?.hashes ?? [],
+        store: store, session: session, upload: upload, path: path, had: had, hashes: plan?.hashes ?? [], window: plan?.window,
         concurrency: min(plan?.concurrency ?? 1, session.count(for: payload.length)))
       let pieces = try await sending.run()
       if let receipt = pieces.lazy.compactMap(\.completed).first { return receipt }
@@ -114,12 +114,13 @@ private struct PieceSending: Sendable {
   let had: [Int: SentPiece]
   /// Those that are made of each piece.
   let hashes: [HashAlgorithm]
+  let window: Int?
   let concurrency: Int
 
   /// - Returns: all pieces in order; fewer if one says that the object is complete.
   /// - Throws: the failure that counts most: one that stays before one that may pass.
   func run() async throws(Failure) -> [SentPiece] {
-    let queue = PieceQueue(session.count(for: upload.payload.length))
+    let queue = PieceQueue(session.count(for: upload.payload.length), window: window)
     await withTaskGroup(of: Failure?.self) { group in
       for _ in 0..<concurrency { group.addTask { await sendPieces(of: queue) } }
       for await failure in group {
@@ -136,6 +137,7 @@ private struct PieceSending: Sendable {
   private func sendPieces(of queue: PieceQueue) async -> Failure? {
     var next = await prepared(queue.next())
     while let prepared = next {
+      guard await queue.mayBegin(prepared.index) else { return nil }
       async let following = self.prepared(queue.next())
       do throws(Failure) {
         queue.add(try await send(prepared.get()), prepared.index)
@@ -204,11 +206,24 @@ private final class PieceQueue: Sendable {
     var pieces: [Int: SentPiece] = [:]
     var failure: Failure?
     var isComplete = false
+    /// The first that the server lacks.
+    var first = 0
+    let window: Int
+    /// Those that are too far ahead of the first.
+    var early: [(index: Int, continuation: CheckedContinuation<Bool, Never>)] = []
+
+    /// Nil as long as it must wait.
+    func mayBegin(_ index: Int) -> Bool? {
+      if failure != nil || isComplete { return false }
+      return index - first < window ? true : nil
+    }
   }
 
   private let state: Mutex<State>
 
-  init(_ count: Int) { state = Mutex(State(waiting: (0..<count).makeIterator())) }
+  init(_ count: Int, window: Int?) {
+    state = Mutex(State(waiting: (0..<count).makeIterator(), window: window ?? .max))
+  }
 
   var pieces: [SentPiece] { state.withLock { $0.pieces.sorted { $0.key < $1.key }.map(\.value) } }
   var failure: Failure? { state.withLock { $0.failure } }
@@ -216,16 +231,42 @@ private final class PieceQueue: Sendable {
   /// Nil if there are no more, or one has failed.
   func next() -> Int? { state.withLock { $0.failure == nil && !$0.isComplete ? $0.waiting.next() : nil } }
 
+  /// Waits as long as a piece is too far ahead for the server. The first that it lacks is never that, so it does not wait for ever.
+  ///
+  /// - Returns: false if nothing more is to be sent.
+  func mayBegin(_ index: Int) async -> Bool {
+    await withCheckedContinuation { continuation in
+      let answer = state.withLock { state in
+        let answer = state.mayBegin(index)
+        if answer == nil { state.early.append((index, continuation)) }
+        return answer
+      }
+      if let answer { continuation.resume(returning: answer) }
+    }
+  }
+
+  private func change(_ body: (inout State) -> Void) {
+    let decided = state.withLock { state in
+      body(&state)
+      let decided = state.early.compactMap { early in state.mayBegin(early.index).map { (early.continuation, $0) } }
+      let rest = state.early.filter { state.mayBegin($0.index) == nil }
+      state.early = rest
+      return decided
+    }
+    for (continuation, answer) in decided { continuation.resume(returning: answer) }
+  }
+
   func add(_ piece: SentPiece, _ index: Int) {
-    state.withLock { state in
+    change { state in
       state.pieces[index] = piece
+      while state.pieces[state.first] != nil { state.first += 1 }
       if piece.completed != nil { state.isComplete = true }
     }
   }
 
   /// Gives out no more. Pieces that were cancelled for the sake of one that stays say nothing new.
   func end(_ failure: Failure) {
-    state.withLock { state in
+    change { state in
       if state.failure.map({ $0.isRetryable && !failure.isRetryable && failure.kind != .interrupted }) ?? true { state.failure = failure }
     }
   }

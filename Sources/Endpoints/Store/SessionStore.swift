@@ -42,6 +42,8 @@ public struct SessionPlan: Sendable, Equatable {
   public var pieceSize: Int64
   /// How many pieces are on their way at a time.
   public var concurrency: Int
+  /// How many pieces the server takes from the first on that it lacks; nil for any.
+  public var window: Int?
   /// The hashes that are made of each piece before it is sent, while others are on their way.
   public var hashes: [HashAlgorithm] = []
 
