@@ -5,5 +5,6 @@ public let builtInEndpoints: [any BuiltInStore.Type] = [
   S3.self,
   PlainHTTP.self,
   WebDAV.self,
+  AzureBlob.self,
   LocalFile.self,
 ]

@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import Support
 import Testing
@@ -18,6 +19,7 @@ struct StoreBench: Sendable {
   /// Where objects are files.
   let folder: String?
   private let scripted: ScriptedS3?
+  private let azure: ScriptedAzure?
   /// Whether what stands before the server still does harm.
   private var isHarmful = Flag(false)
 
@@ -36,6 +38,9 @@ struct StoreBench: Sendable {
     case .s3(nil):
       let scripted = try ScriptedS3(box, ScriptedS3.Manner(keepsBytes: true))
       self.init(server, box, port: scripted.port, scripted: scripted)
+    case .azure:
+      let azure = try ScriptedAzure(box, md5: { Array(Insecure.MD5.hash(data: $0)) })
+      self.init(server, box, port: azure.port, azure: azure)
     case .alist, .siyuan, .http(nil), .dav(nil):
       self.init(server, box, try await box.loopback("--multipart", "--permission", "65535"))
     case .file: self.init(server, box, nil)
@@ -58,8 +63,10 @@ struct StoreBench: Sendable {
     self.init(server, box, port: loopback?.port ?? 0, folder: folder)
   }
 
-  private init(_ server: StoreServer, _ box: Sandbox, port: Int, folder: String? = nil, scripted: ScriptedS3? = nil) {
-    (self.server, self.box, self.port, self.folder, self.scripted) = (server, box, port, folder, scripted)
+  private init(
+    _ server: StoreServer, _ box: Sandbox, port: Int, folder: String? = nil, scripted: ScriptedS3? = nil, azure: ScriptedAzure? = nil
+  ) {
+    (self.server, self.box, self.port, self.folder, self.scripted, self.azure) = (server, box, port, folder, scripted, azure)
     authority = "127.0.0.1:\(port)"
   }
 
@@ -72,10 +79,22 @@ struct StoreBench: Sendable {
   var tells: Bool { server != .plugin }
 
   /// Where the client cuts an object, in bytes.
-  var chunk: Int { server.store == "s3" ? 5 << 20 : 262_144 }
+  var chunk: Int {
+    switch server.store {
+    case "s3": 5 << 20
+    case "azure": 2 << 20
+    default: 262_144
+    }
+  }
 
   /// What an upload needs for that.
-  var options: [String] { server.store == "s3" ? ["-o", "part-size=5M"] : [] }
+  var options: [String] {
+    switch server.store {
+    case "s3": ["-o", "part-size=5M"]
+    case "azure": ["-o", "block-size=2M"]
+    default: []
+    }
+  }
 
   func destination(_ name: String) -> String {
     let encoded = percentEncoded("/\(name)")
@@ -87,6 +106,7 @@ struct StoreBench: Sendable {
     case .dav(nil): "kept:/\(name)"
     case .dav: "dav+http://\(authority)\(encoded)"
     case .s3: "s3://\(bucket)\(encoded)"
+    case .azure: "azure+http://\(authority)/acct/box\(encoded)"
     case .file: "./store/\(name)"
     case .plugin: "\(StoreBench.plugin):\(name)"
     }
@@ -106,6 +126,7 @@ struct StoreBench: Sendable {
       [
         "AWS_ENDPOINT_URL": "http://\(authority)", "AWS_ACCESS_KEY_ID": S3Server.accessKey, "AWS_SECRET_ACCESS_KEY": S3Server.secretKey,
       ]
+    case .azure: ["AZURE_STORAGE_SAS_TOKEN": azure?.signature()]
     case .plugin: box.plugins
     default: [:]
     }
@@ -132,6 +153,7 @@ struct StoreBench: Sendable {
   /// The bytes that are under a name; nil if nothing is.
   func stored(_ name: String = "x") async throws -> [UInt8]? {
     if let scripted { return scripted.bytes(of: target(name)) }
+    if let azure { return azure.blob(name)?.bytes }
     // What is there may be renamed away while it is looked at.
     if let file = file(name) { return try? contents(file) }
     let run = try await request("GET", name)
@@ -141,12 +163,13 @@ struct StoreBench: Sendable {
   /// The names of all objects; nil where nobody tells.
   func names() -> [String]? {
     if let scripted { return scripted.targets.compactMap { $0.dropFirst("/b/".count).removingPercentEncoding }.sorted() }
-    return folder.map { Support.names(in: $0) }
+    return azure?.names ?? folder.map { Support.names(in: $0) }
   }
 
   /// Puts an object there that nobody wrote, or takes away what is there.
   func plant(_ bytes: [UInt8]?, _ name: String = "x") async throws {
     if let scripted { return scripted.plant(bytes, at: target(name)) }
+    if let azure { return azure.plant(bytes, name) }
     // Servers of others remember what they have, and must be told.
     if server.program != nil {
       guard let bytes else {
@@ -219,13 +242,14 @@ struct StoreBench: Sendable {
 
   /// A request that brings an object, or a part of one.
   static let isUpload: @Sendable (ScriptedServer.Request) -> Bool = {
-    // AList's form is but asked for.
-    $0.method == "PUT" && $0.target != "/api/fs/form" || $0.target == "/api/file/putFile"
+    // AList's form is but asked for, and a condition that nothing meets is Azure's preflight.
+    $0.method == "PUT" && $0.target != "/api/fs/form" && $0.header("If-Match") == nil || $0.target == "/api/file/putFile"
   }
 
   /// A request that gives an object its name when it is there.
   static let isPublication: @Sendable (ScriptedServer.Request) -> Bool = {
     $0.method == "MOVE" || $0.target == "/api/fs/rename" || $0.method == "POST" && $0.target.contains("uploadId=")
+      || $0.target.contains("comp=blocklist") && $0.method == "PUT"
   }
 
   /// As a server refuses who reads no body.

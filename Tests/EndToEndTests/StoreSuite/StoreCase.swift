@@ -22,7 +22,7 @@ enum StoreCase: String, CaseIterable, Sendable {
     case .lostAnswer, .refusedEarly: server == .file ? "nobody stands between the program and the file" : nil
     case .full:
       switch server {
-      case .s3(nil): "its objects are in memory"
+      case .s3(nil), .azure: "its objects are in memory"
       case .s3(.ceph): "its disk is in memory, and its quota is checked before an upload"
       default: nil
       }

@@ -3,14 +3,14 @@ import Testing
 
 /// A store and what serves it: the servers of the tests, and those that others wrote.
 enum StoreServer: Sendable, Hashable, CustomStringConvertible {
-  case alist, siyuan, file, plugin
+  case alist, siyuan, azure, file, plugin
   /// Nil for the server of the tests.
   case http(DAVServer?)
   case dav(DAVServer?)
   case s3(S3Server?)
 
   /// One for each store, which runs everywhere.
-  static let fakes: [StoreServer] = [.alist, .siyuan, .http(nil), .dav(nil), .s3(nil), .file, .plugin]
+  static let fakes: [StoreServer] = [.alist, .siyuan, .http(nil), .dav(nil), .s3(nil), .azure, .file, .plugin]
   /// Of those that others wrote, the ones that are tried, be they installed or not.
   static let real: [StoreServer] =
     [.http(.nginx), .http(.apache)] + DAVServer.allCases.map { .dav($0) } + S3Server.allCases.map { .s3($0) }
@@ -28,6 +28,7 @@ enum StoreServer: Sendable, Hashable, CustomStringConvertible {
     switch self {
     case .alist: "alist"
     case .siyuan: "siyuan"
+    case .azure: "azure"
     case .file: "file"
     case .plugin: "plugin"
     case .http: "http"
