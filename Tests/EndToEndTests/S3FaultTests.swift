@@ -1,5 +1,6 @@
 import Foundation
 import Support
+import Synchronization
 import Testing
 
 /// What S3 servers do that they should not, and what becomes of an upload then.
@@ -332,6 +333,31 @@ struct S3FaultTests {
     #expect(server.sent == [1: 1, 2: 1])
     #expect(server.requests.allSatisfy { $0.header("Authorization")?.contains("Credential=MINE/") == true })
     #expect(server.requests.allSatisfy { $0.header("Authorization")?.contains("/mars/s3/") == true })
+  }
+
+  @Test("an upload in parts that is held goes in one piece where it is not to be cut any more, and none of its parts stays")
+  func notCutAnyMore() async throws {
+    let isDown = Mutex(true)
+    let server = try ScriptedS3(box) { call, exchange in
+      guard call.operation == .part(2), isDown.withLock({ $0 }) else { return false }
+      exchange.refuse("503 Service Unavailable", "SlowDown")
+      return true
+    }
+    let endpoint = try #require(server.environment["AWS_ENDPOINT_URL"] ?? nil)
+    func remote(_ key: String) throws -> [String: String?] {
+      let text = "remotes:\n  store:\n    type: s3\n    url: \(endpoint)\n\(key)"
+      return server.environment.merging(["SLUICE_CONFIG": try box.file("config.yaml", text, mode: 0o600)]) { $1 }
+    }
+    let object = [UInt8](repeating: 1, count: 6 << 20)
+    try await box.sluice(
+      "--no-preflight", "--retries", "0", "store:b/k", input: object, environment: try remote("    part-size: 5M\n")
+    ).failure(69, "server")
+    #expect(server.unfinished == 1)
+    isDown.withLock { $0 = false }
+    try await box.sluice("held", "push", "--all", "--retries", "0", environment: try remote("")).success()
+    #expect(server.size(of: "/b/k") == object.count)
+    #expect(server.count(of: .put) == 1)
+    #expect(server.unfinished == 0)
   }
 
   @Test(

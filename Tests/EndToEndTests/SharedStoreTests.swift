@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import Support
 import Synchronization
@@ -81,5 +82,43 @@ struct SharedStoreTests {
     let tasks = Set(try resultLines(run.outputText).compactMap { $0["task"]["id"].text })
     #expect(tasks.count == 2)
     #expect(try server.log("/api/fs/put").count == 4)
+  }
+
+  @Test("buckets of different regions at one server do not send each other away")
+  func regions() async throws {
+    let regions = ["b": "eu-west-3", "c": "eu-north-1"]
+    let away = Mutex(0)
+    let server = try box.scripted { exchange in
+      let bucket = exchange.request.target.split(whereSeparator: { "/?".contains($0) }).first.map(String.init) ?? ""
+      let region = regions[bucket] ?? ""
+      let body = exchange.readBody()
+      guard exchange.request.header("Authorization")?.contains("/\(region)/s3/") == true else {
+        away.withLock { $0 += 1 }
+        // As seldom as it may be, a call to the other bucket comes between.
+        usleep(20_000)
+        exchange.send("HTTP/1.1 301 Moved Permanently\r\nx-amz-bucket-region: \(region)\r\nContent-Length: 0\r\n\r\n")
+        return
+      }
+      let tag = Insecure.MD5.hash(data: body).map { String(format: "%02x", $0) }.joined()
+      switch exchange.request.method {
+      case "POST": return exchange.answer("<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>")
+      case "PUT": break
+      default:
+        exchange.send("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        return
+      }
+      exchange.send("HTTP/1.1 200 OK\r\nETag: \"\(tag)\"\r\nContent-Length: 0\r\n\r\n")
+    }
+    let environment: [String: String?] = [
+      "AWS_ENDPOINT_URL": "http://\(server.authority)", "AWS_ACCESS_KEY_ID": "KEY", "AWS_SECRET_ACCESS_KEY": "a-secret-key",
+    ]
+    let run = try await box.start(
+      box.client(
+        ["--no-preflight", "--retries", "0", "--part-size", "10", "s3://b/k", "s3://c/k"], input: .bytes([UInt8](repeating: 7, count: 95)),
+        environment: environment)
+    ).finish()
+    #expect(run.exit == 0, "\(run.summary)")
+    // The first two of each, which may be side by side.
+    #expect(away.withLock { $0 } <= 4)
   }
 }

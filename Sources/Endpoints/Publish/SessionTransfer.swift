@@ -18,9 +18,14 @@ struct SessionTransfer: Sendable {
 
   /// - Returns: nil if the object is to go in one piece.
   func receipt() async throws(Failure) -> Receipt? {
+    let plan = try await store.plan(for: payload.length, at: path, upload.attributes)
     if let session = keeper.note?.session {
       switch try await store.state(of: session, upload, at: path) {
-      case .open(let session, let pieces): return try await finish(session, pieces)
+      case .open(let session, let pieces):
+        if let plan { return try await finish(session, plan, pieces) }
+        // The options that were given for the server have changed since.
+        try await store.abort(session, at: path, length: payload.length)
+        forget()
       case .completed(let receipt): return receipt
       case .gone:
         if keeper.note?.isCompleting == true, let receipt = try await receiptByLook() { return receipt }
@@ -28,14 +33,14 @@ struct SessionTransfer: Sendable {
         forget()
       }
     }
-    guard let plan = try await store.plan(for: payload.length, at: path, upload.attributes) else { return nil }
+    guard let plan else { return nil }
     // The server makes the file before it answers.
     var note = keeper.note ?? Note(.sending)
     note.session = Session(id: nil, pieceSize: plan.pieceSize)
     keeper.set(note)
     do throws(Failure) {
       switch try await store.open(plan, upload, at: path, condition) {
-      case .open(let session, let pieces): return try await finish(session, pieces)
+      case .open(let session, let pieces): return try await finish(session, plan, pieces)
       case .completed(let receipt):
         upload.meter.setSent(payload.length)
         return receipt
@@ -79,15 +84,14 @@ struct SessionTransfer: Sendable {
     if let note = keeper.note, note.temporary == nil, note.before == nil { keeper.clear() }
   }
 
-  private func finish(_ session: Session, _ had: [Int: SentPiece]) async throws(Failure) -> Receipt {
+  private func finish(_ session: Session, _ plan: SessionPlan, _ had: [Int: SentPiece]) async throws(Failure) -> Receipt {
     keeper.change { $0.session = session }
     do throws(Failure) {
       // What was sent in vain does not count.
       upload.meter.setSent(0)
-      let plan = try await store.plan(for: payload.length, at: path, upload.attributes)
       let sending = PieceSending(
-        store: store, session: session, upload: upload, path: path, had: had, hashes: plan?.hashes ?? [], window: plan?.window,
-        concurrency: min(plan?.concurrency ?? 1, session.count(for: payload.length)))
+        store: store, session: session, upload: upload, path: path, had: had, hashes: plan.hashes, window: plan.window,
+        concurrency: min(plan.concurrency, session.count(for: payload.length)))
       let pieces = try await sending.run()
       if let receipt = pieces.lazy.compactMap(\.completed).first { return receipt }
       keeper.change { $0.isCompleting = true }

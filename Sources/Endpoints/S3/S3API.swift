@@ -42,10 +42,10 @@ final class S3API: Sendable {
   private let credentials: AWSCredentialCache
   private let http: HTTPTransport
   private let context: EndpointContext
-  private let state: Mutex<State>
 
   private struct State {
-    var region: String
+    /// Of buckets that were found elsewhere than they were looked for.
+    var regions: [String: String] = [:]
     var unknownHeaders: Set<String> = []
     /// Those of them that the server has not named.
     var guessedHeaders: Set<String> = []
@@ -58,12 +58,13 @@ final class S3API: Sendable {
     }
   }
 
+  private let state = Mutex(State())
+
   init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
     settings = try AWSSettings(remote)
     // Files are read anew: other programs write new credentials there.
     credentials = AWSCredentialCache { () throws(Failure) in try await AWSSettings(remote).credentials.read(warn: context.warn) }
     self.context = context
-    state = Mutex(State(region: settings.region))
     var context = context
     context.http.certificateFile = context.http.certificateFile ?? settings.certificateFile
     http = try HTTPTransport(
@@ -76,7 +77,7 @@ final class S3API: Sendable {
   var serverIdentity: String { settings.endpoint.map { $0.identity + $0.path } ?? "aws" }
 
   /// The server, for messages.
-  var origin: String { S3Address(settings, region: state.withLock { $0.region }).base.origin }
+  var origin: String { S3Address(settings, region: settings.region).base.origin }
 
   /// Whether the server has not said that it does not know the header.
   func knows(_ header: String) -> Bool { state.withLock { !$0.unknownHeaders.contains(header) } }
@@ -92,10 +93,11 @@ final class S3API: Sendable {
       let known = state.withLock { $0 }
       let call = try await adapted(original, to: known)
       let used = try await credentials.current()
-      let answer = try await sendOnce(call, for: known.region, with: used)
-      if !wasElsewhere, let other = answer.otherRegion, other != known.region {
+      let region = known.regions[call.object.bucket] ?? settings.region
+      let answer = try await sendOnce(call, for: region, with: used)
+      if !wasElsewhere, let other = answer.otherRegion, other != region {
         context.detail("the bucket \(call.object.bucket) is in \(other)")
-        state.withLock { $0.region = other }
+        state.withLock { $0.regions[call.object.bucket] = other }
         wasElsewhere = true
       } else if !wasRenewed, answer.saysExpired(call, used), try await credentials.replacement(of: used) != nil {
         context.detail("the credentials have ended and were read anew")
