@@ -64,7 +64,8 @@ let package = Package(
       name: "EndpointsTests", dependencies: ["BytePath", "Endpoints", "Support", .product(name: "Crypto", package: "swift-crypto")],
       swiftSettings: settings),
     .testTarget(
-      name: "EndToEndTests", dependencies: ["sluice", "Support", .product(name: "Crypto", package: "swift-crypto")],
+      name: "EndToEndTests",
+      dependencies: ["BytePath", "Endpoints", "sluice", "Support", .product(name: "Crypto", package: "swift-crypto")],
       exclude: ["Golden", "result.schema.json"], swiftSettings: settings),
   ]
 )

@@ -24,7 +24,7 @@ public struct Remote: Sendable {
   }
 }
 
-/// The address of a server, perhaps of one below a sub-path: `https://h:8443/alist`.
+/// The address of a server, perhaps of one below a sub-path: `https://h:8443/files`.
 public struct BaseURL: Sendable, Equatable {
   public var isSecure: Bool
   /// Without the brackets of an IPv6 address.

@@ -9,7 +9,7 @@ struct EvidenceTests {
   @Test("every test that the table names is there")
   func named() throws {
     let sources = try EvidenceTests.sources()
-    let names = EvidenceTests.table.text.matches(of: #/`([A-Z]\w+Tests)\.(\w+)`/#)
+    let names = EvidenceTests.table.text.matches(of: #/`([A-Z]\w+(?:Tests|Suite))\.(\w+)`/#)
     #expect(names.count > 30)
     for name in names {
       let (suite, function) = (name.1, name.2)

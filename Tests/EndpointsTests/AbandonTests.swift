@@ -125,7 +125,9 @@ struct AbandonTests {
   func notedFirstByWebDAV() async throws {
     try await withServer("--permission", "\(0b1111111111)") { box, server in
       try write(old, to: server.alistFile("/d/x"))
-      try await expectNoted(try Publisher(WebDAV(AbandonTests.remote(server), AbandonTests.context), AbandonTests.context), "/dav/d/x", Attributes(), box, server)
+      try await expectNoted(
+        try Publisher(WebDAV(AbandonTests.remote(server), AbandonTests.context), AbandonTests.context), "/dav/d/x", Attributes(), box,
+        server)
     }
   }
 

@@ -13,13 +13,13 @@ struct StoreBench: Sendable {
   static let smallDisk = 512 << 10
 
   /// `HOST:PORT` that the client is told.
-  private var authority: String
+  private(set) var authority: String
   /// Of the server.
   private let port: Int
   /// Where objects are files.
   let folder: String?
   private let scripted: ScriptedS3?
-  private let azure: ScriptedAzure?
+  let azure: ScriptedAzure?
   /// Whether what stands before the server still does harm.
   private var isHarmful = Flag(false)
 
@@ -112,7 +112,7 @@ struct StoreBench: Sendable {
     }
   }
 
-  private var bucket: String { scripted == nil ? "bench" : "b" }
+  var bucket: String { scripted == nil ? "bench" : "b" }
 
   /// What the client needs to know besides.
   var environment: [String: String?] {

@@ -13,6 +13,10 @@ enum StoreCase: String, CaseIterable, Sendable {
   case refusedEarly = "refused early"
   case full
   case killed
+  case stat
+  case list
+  case read
+  case remove
 
   /// Why it is not tried there; nil if it is.
   func reason(against server: StoreServer) -> String? {
@@ -26,12 +30,23 @@ enum StoreCase: String, CaseIterable, Sendable {
       case .s3(.ceph): "its disk is in memory, and its quota is checked before an upload"
       default: nil
       }
+    case .stat, .list, .read, .remove: reasonAgainstAsking(server)
     case .killed:
       switch server {
       case .http(.some): "the server is that of WebDAV, and the way shorter"
       case .s3(.ceph): "it would take minutes"
       default: KillTests.servers.contains(server) ? nil : "untried"
       }
+    }
+  }
+
+  /// As above, for what is asked of a store and not of the program.
+  private func reasonAgainstAsking(_ server: StoreServer) -> String? {
+    switch (self, server) {
+    case (_, .plugin): "a plugin is asked by its own verbs"
+    case (.list, .http): "plain HTTP has no listings"
+    case (.remove, .http(nil)): "the server of the tests takes no DELETE"
+    default: nil
     }
   }
 

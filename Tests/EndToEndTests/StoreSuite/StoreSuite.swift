@@ -80,6 +80,10 @@ struct StoreSuite {
     case .cut: try await cut(bench)
     case .lostAnswer: try await lostAnswer(bench)
     case .refusedEarly: try await refusedEarly(bench)
+    case .stat: try await stat(bench)
+    case .list: try await list(bench)
+    case .read: try await read(bench)
+    case .remove: try await remove(bench)
     case .full, .killed: Issue.record("\(each) is tried elsewhere")
     }
   }
