@@ -310,7 +310,7 @@ struct HTTPTests {
 
   @Test("a server that can't be reached at the preflight is only warned of: the input is kept and sent when it is there")
   func unreachablePreflight() async throws {
-    let server = try await box.loopback("--status", "503", "--times", "1", "--on", "/api/me")
+    let server = try await box.loopback("--status", "503", "--times", "1", "--on", "/api/fs/form")
     let run = try await box.sluice("--retries", "2", server.alist("/x"), input: bytes)
     try run.success()
     #expect(run.errorText.contains("warning: "))

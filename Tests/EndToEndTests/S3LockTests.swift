@@ -67,6 +67,18 @@ struct S3LockTests {
     }
   }
 
+  @Test("a server that takes an object and forgets its lock is told of", arguments: [1, 6 << 20], [true, false])
+  func forgottenLock(size: Int, isLocked: Bool) async throws {
+    let server = try ScriptedS3(box) { call, exchange in
+      guard call.operation == .head, isLocked else { return false }
+      exchange.answer("", headers: ["ETag: \"x\"", "x-amz-object-lock-mode: GOVERNANCE"])
+      return true
+    }
+    let run = try await run(server, ["-o", "lock-until=2031-02-03T04:05:06Z", "s3://b/k"], size: size)
+    try run.success()
+    #expect(run.errorText.contains("does not say that it is locked") != isLocked)
+  }
+
   @Test(
     "what is no time, or a mode without one, is a usage error",
     arguments: [

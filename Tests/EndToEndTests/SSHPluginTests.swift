@@ -55,7 +55,7 @@ struct SSHPluginTests {
     let config = try await configuration()
     try box.file("far/there", "old")
     try await sluice(config, "--no-clobber", "ssh:there:\(box.work)/far/there", input: bytes).failure(73, "exists")
-    try await sluice(config, "--no-preflight", "--no-clobber", "ssh:there:\(box.work)/far/there", input: bytes).failure(73, "rejected")
+    try await sluice(config, "--no-preflight", "--no-clobber", "ssh:there:\(box.work)/far/there", input: bytes).failure(73, "exists")
     try await sluice(config, "ssh:there:\(box.work)/far", input: bytes).failure(73, "rejected")
     try await sluice(config, "ssh:there:\(box.work)/far/there/below", input: bytes).failure(73, "rejected")
     try await sluice(config, "ssh:there", input: bytes).failure(73, "rejected")

@@ -104,7 +104,8 @@ final class AnswerCollector: HTTPClientResponseDelegate {
       state.lastMove = .now
       let isEmpty = request.method == .head || answer.expectedLength == 0
       let isUnwanted =
-        request.isWanted.map { (200..<300).contains(answer.status) && !$0(answer) } ?? (answer.status == 200 && !request.wantsContent)
+        (200..<300).contains(answer.status)
+        && (request.isWanted.map { !$0(answer) } ?? (answer.status == 200 && !request.wantsContent || request.isUnasked(answer.status)))
       state.answer = answer
       if isEmpty || isUnwanted { state.complete(in: exchange.phase) }
       return isUnwanted && !isEmpty
@@ -113,7 +114,7 @@ final class AnswerCollector: HTTPClientResponseDelegate {
   }
 
   func didReceiveBodyPart(task: HTTPClient.Task<Void>, _ part: ByteBuffer) -> EventLoopFuture<Void> {
-    if let receiver = request.receiver, let answer, request.isWanted?(answer) ?? (answer.status == 200) {
+    if let receiver = request.receiver, let answer, request.isWanted?(answer) ?? (answer.status == request.contentStatus) {
       return receive(part, receiver, task.eventLoop)
     }
     let isTooLong = state.withLock { state in

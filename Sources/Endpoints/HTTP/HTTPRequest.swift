@@ -20,10 +20,10 @@ struct HTTPRequest: Sendable {
   var body = HTTPBody()
   /// Whether the body of an answer with status 200 is wanted; false hangs up after its head. All other bodies are read.
   var wantsContent = true
-  /// Is given the body of an answer with status 200, however long that is, instead of keeping it.
+  /// Is given the body of an answer with `contentStatus`, however long that is, instead of keeping it.
   var receiver: (any ByteSink)?
-  /// Which answers have what the receiver is to be given, if that is not every one with status 200; after the head of another success the request
-  /// ends.
+  /// Which answers have what the receiver is to be given, if that is not every one with `contentStatus`. After the head of another success the
+  /// request ends.
   var isWanted: (@Sendable (HTTPAnswer) -> Bool)?
   /// Bytes of the longest body that is kept.
   var answerLimit = HTTPAnswer.bodyLimit
@@ -37,6 +37,12 @@ struct HTTPRequest: Sendable {
   var followsRedirects = true
   /// With how many other requests, itself included, it shares the rate that uploads are limited to.
   var rateShare = 1
+
+  /// The status of an answer that has what was asked for: a part, or all (RFC 9110, 14.2).
+  var contentStatus: Int { headers.contains { $0.name == "Range" } ? 206 : 200 }
+
+  /// Whether an answer of this status brings something else than the bytes that a receiver waits for.
+  func isUnasked(_ status: Int) -> Bool { receiver != nil && [200, 206].contains(status) && status != contentStatus }
 
   /// A body of JSON.
   mutating func setJSON(_ value: JSONValue) {

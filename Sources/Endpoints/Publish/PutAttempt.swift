@@ -66,7 +66,7 @@ struct PutAttempt: Sendable {
     if isFirst, let recent = publisher.looks.recent(place), !isCertain || recent.isNothing {
       finding = recent
     } else {
-      finding = try await store.stat(place, fresh: upload.attempt > 1)
+      finding = try await store.stat(place, fresh: upload.attempt > 1 || attributes.existing == .refuse)
       publisher.looks.note(finding, at: place)
     }
     try publisher.refuse(finding, upload.path, attributes.existing)

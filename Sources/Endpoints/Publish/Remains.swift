@@ -29,7 +29,7 @@ struct Remains: Sendable {
     let mayGoOn = failure.isRetryable || failure.kind == .interrupted
     let isKept = (isWhole || note?.session != nil) && mayGoOn || note?.aside != nil
     // Of a connection that broke the server may still make the file out of what has come, after it was told to remove it.
-    let isBroken = failure.httpStatus == nil && !failure.isMismatch && upload.meter.sent > 0
+    let isBroken = failure.httpStatus == nil && !failure.isMismatch && upload.meter.sent > 0 && !(store is any AdoptingStore)
     if !isKept, await isRemoved(temporary, store, looksAgain: isBroken) {
       keeper.clear()
       return failure

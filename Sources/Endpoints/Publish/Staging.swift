@@ -96,7 +96,8 @@ struct Staging: Sendable {
     }
     guard note.session == nil else { return nil }
     do throws(Failure) { try await store.remove(temporary) } catch {
-      guard !error.isRetryable, error.kind != .interrupted else { throw error }
+      // A server that never removes anything is not to keep the object from its name.
+      guard error.kind != .interrupted, upload.attempt > 1 || !error.isRetryable else { throw error }
       publisher.context.warn("a part of the object is left at \(temporary): \(error.message)")
     }
     keeper.clear()
@@ -123,8 +124,10 @@ struct Staging: Sendable {
         keeper.clear()
         return Receipt()
       }
-      // Or something has come there since the look.
-      guard let found = try? await store.stat(place, fresh: true) else { throw error }
+      // Or something has come there since the look. What is there may be the object itself, unless that still lacks its name.
+      guard (try? await store.stat(temporary, fresh: true))?.stored != nil, let found = try? await store.stat(place, fresh: true) else {
+        throw error
+      }
       try publisher.refuse(found, upload.path, upload.attributes.existing)
       guard error.kind == .exists, known == nil else { throw error }
       return try await publish(temporary, over: found)

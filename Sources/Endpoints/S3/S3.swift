@@ -124,7 +124,17 @@ public struct S3: BuiltInStore, RemovingStore {
     if let failure = answer.s3Failure(api.origin, "put \(path)") { throw failure }
     let receipt = answer.s3Receipt(etag: answer.etag)
     if !receipt.isEarly { try await check(answer, of: upload, at: object, options) }
+    await checkLock(of: object, options)
     return receipt
+  }
+
+  /// Looks whether an object got the lock that it was put with: Ceph 16 forgets that of an upload in parts, and says nothing. Who may lock need not
+  /// be allowed to see it, so this is no failure.
+  func checkLock(of object: S3Object, _ options: S3Options) async {
+    guard options.locks, let answer = try? await api.send(S3Call(.head, object)), (200..<300).contains(answer.status),
+      answer.headers["x-amz-object-lock-mode"] == nil
+    else { return }
+    context.warn("\(object.path) is stored, and \(api.origin) does not say that it is locked; look at its retention, and set it there")
   }
 
   /// Any web server says 200; what it has stored S3 says by the tag, or if it is asked.

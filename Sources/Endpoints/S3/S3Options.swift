@@ -31,6 +31,9 @@ struct S3Options: Sendable {
   /// What the object is to be stored with.
   private(set) var headers: [(name: String, value: String)] = []
 
+  /// Whether the object is to be locked.
+  var locks: Bool { headers.contains { $0.name == "x-amz-object-lock-mode" } }
+
   /// - Throws: `usage` for a value that means nothing.
   init(_ options: [String: String]) throws(Failure) {
     if let text = options["part-size"] {

@@ -103,7 +103,11 @@ extension S3: SessionStore {
   }
 
   public func send(_ piece: Piece, of session: Session, _ upload: Upload, at path: String) async throws(Failure) -> SentPiece {
-    guard let id = session.id, let sha256 = piece.hashes[.sha256], let md5 = piece.hashes[.md5] else { return SentPiece(size: 0) }
+    guard let id = session.id, let sha256 = piece.hashes[.sha256], let md5 = piece.hashes[.md5] else {
+      var failure = Failure(.server, "the upload of \(path) cannot go on as it was begun", retryable: true)
+      failure.isSessionLost = true
+      throw failure
+    }
     let object = try S3Object(path)
     let number = piece.index + 1
     var call = S3Call(.put, object, query: [("partNumber", "\(number)"), ("uploadId", id)])
@@ -159,7 +163,9 @@ extension S3: SessionStore {
     if condition == .absent { call.headers.append(("If-None-Match", "*")) }
     call.isUpload = true
     do throws(Failure) {
-      return try await receipt(of: try await api.send(call), object, upload, condition)
+      let receipt = try await receipt(of: try await api.send(call), object, upload, condition)
+      await checkLock(of: object, try S3Options(upload.attributes.options))
+      return receipt
     } catch {
       var failure = error
       // The object may be there all the same; the caller looks.

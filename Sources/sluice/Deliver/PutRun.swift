@@ -66,7 +66,10 @@ struct PutRun: Sendable {
     // What the config file or a path shows to be wrong is mended before the input is read, not after.
     guard outcomes.isEmpty else { return end(outcomes, reporting: true) }
     let found = put.noPreflight ? PreflightFindings() : await preflight(targets)
-    if let silence = await silence(among: targets, found) { throw silence }
+    if let silence = await silence(among: targets, found) {
+      await resolver.close()
+      throw silence
+    }
     outcomes = await deliver(to: targets, found)
     await resolver.close()
     return end(outcomes, reporting: false)
