@@ -1,7 +1,6 @@
 import BytePath
 import Foundation
 import Support
-import Synchronization
 import Testing
 
 @testable import Endpoints
@@ -25,18 +24,9 @@ struct AListStoreTests {
     }
 
     func read(_ name: String, _ range: Range<Int64>? = nil, of version: String? = nil) async throws -> (bytes: [UInt8], Finding) {
-      let sink = Collected()
+      let sink = Kept()
       let finding = try await store.read(path(name), range, of: version, into: sink)
       return (sink.bytes, finding)
-    }
-  }
-
-  private final class Collected: ByteSink {
-    private let all = Mutex<[UInt8]>([])
-    var bytes: [UInt8] { all.withLock { $0 } }
-    func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
-      all.withLock { $0 += Array(bytes) }
-      return true
     }
   }
 

@@ -1,7 +1,6 @@
 import BytePath
 import Foundation
 import Support
-import Synchronization
 import Testing
 
 @testable import Endpoints
@@ -9,23 +8,6 @@ import Testing
 /// What SiYuan and plugins are asked beside an upload: what is there, its bytes, lists, removal.
 @Suite("stores that are asked")
 struct AskedStoreTests {
-  /// Keeps what it is given, and wants no more from some byte on.
-  private final class Kept: ByteSink {
-    private let bytes = Mutex<[UInt8]>([])
-    private let enough: Int
-
-    init(enough: Int = .max) { self.enough = enough }
-
-    var all: [UInt8] { bytes.withLock { $0 } }
-
-    func take(_ new: UnsafeRawBufferPointer) -> Bool {
-      bytes.withLock { bytes in
-        bytes += new
-        return bytes.count < enough
-      }
-    }
-  }
-
   private static let context = EndpointContext(http: HTTPSettings(), warn: { _ in }, detail: { _ in })
 
   private func withSiYuan(_ body: (SiYuan, Loopback) async throws -> Void) async throws {
@@ -44,7 +26,7 @@ struct AskedStoreTests {
   private func read(_ store: any Store, _ path: String, _ range: Range<Int64>? = nil) async throws -> [UInt8] {
     let kept = Kept()
     #expect(try await store.read(path, range, of: nil, into: kept).stored != nil)
-    return kept.all
+    return kept.bytes
   }
 
   @Test("SiYuan: whole objects and parts of them, wherever they lie", arguments: ["data/x", "data/assets/x", "data/assets/x.svg"])
@@ -62,7 +44,7 @@ struct AskedStoreTests {
       }
       let few = Kept(enough: 1)
       #expect(try await store.read(path, nil, of: nil, into: few).stored != nil)
-      #expect(few.all.count < bytes.count)
+      #expect(few.bytes.count < bytes.count)
       let reads = try server.log("/api/file/getFile")
       #expect(reads.isEmpty == (path == "data/assets/x"))
       #expect(try await store.read(path + "y", nil, of: nil, into: Kept()).isNothing)
@@ -86,7 +68,7 @@ struct AskedStoreTests {
       guard case .untold = try await store.read("data/assets/x", nil, of: version, into: kept) else {
         return #expect(Bool(false), "another object was read")
       }
-      #expect(kept.all.isEmpty)
+      #expect(kept.bytes.isEmpty)
     }
   }
 

@@ -2,20 +2,9 @@ import BytePath
 import Crypto
 import Foundation
 import Support
-import Synchronization
 import Testing
 
 @testable import Endpoints
-
-private final class Kept: ByteSink {
-  private let state = Mutex<[UInt8]>([])
-  var bytes: [UInt8] { state.withLock { $0 } }
-
-  func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    state.withLock { $0 += bytes }
-    return true
-  }
-}
 
 /// What no command does yet: blobs are read, listed and removed.
 @Suite("an Azure store")

@@ -2,18 +2,7 @@ import BytePath
 import Endpoints
 import Foundation
 import Support
-import Synchronization
 import Testing
-
-private final class Kept: ByteSink {
-  private let state = Mutex<[UInt8]>([])
-  var bytes: [UInt8] { state.withLock { $0 } }
-
-  func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    state.withLock { $0 += bytes }
-    return true
-  }
-}
 
 /// What no command does yet: objects are read, listed and removed.
 @Suite("a WebDAV store")
