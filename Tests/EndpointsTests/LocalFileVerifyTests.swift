@@ -21,4 +21,16 @@ struct LocalFileVerifyTests {
     #expect(failure?.kind == .server)
     #expect(failure?.isMismatch == isMismatch)
   }
+
+  @Test("the end of a file is none of what was asked for beyond it")
+  func beyondTheEnd() async throws {
+    let file = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-read-\(UUID().uuidString)").path
+    try "0123456789".write(toFile: file, atomically: false, encoding: .utf8)
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    let store = try LocalFile(Remote(), EndpointContext(http: HTTPSettings(), warn: { _ in }, detail: { _ in }))
+    let part = Kept()
+    #expect(try await store.read(file, 2..<5, of: nil, into: part).stored != nil)
+    #expect(part.bytes == Array("234".utf8))
+    await #expect(throws: Failure.self) { try await store.read(file, 8..<12, of: nil, into: Kept()) }
+  }
 }

@@ -116,25 +116,32 @@ public struct LocalFile: BuiltInStore, RenamingStore, DirectoryStore, AdoptingSt
       return .untold(Failure(.rejected, "\(path) is another version than the one that is meant"))
     }
     try await onThread { (isCancelled) throws(Failure) in
-      do throws(SystemError) { try LocalFile.read(path, range, into: sink, isCancelled) } catch { throw LocalFile.unreadable(path, error) }
+      let isWhole: Bool
+      do throws(SystemError) { isWhole = try LocalFile.read(path, range ?? 0..<(found.size ?? 0), into: sink, isCancelled) } catch {
+        throw LocalFile.unreadable(path, error)
+      }
+      guard isWhole else { throw Failure(.server, "\(path) ends before the bytes that were to be read", hint: "did it change meanwhile?") }
     }
     return .stored(found)
   }
 
+  /// - Returns: false if the file has ended too early.
   private static func read(
-    _ path: String, _ range: Range<Int64>?, into sink: any ByteSink, _ isCancelled: CancelFlag
-  ) throws(SystemError) {
+    _ path: String, _ range: Range<Int64>, into sink: any ByteSink, _ isCancelled: CancelFlag
+  ) throws(SystemError) -> Bool {
     let file = try Descriptor.open(path, O_RDONLY)
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
     defer { buffer.deallocate() }
-    var offset = range?.lowerBound ?? 0
-    while offset < range?.upperBound ?? .max, !isCancelled.isSet {
-      let wanted = Int(min(Int64(buffer.count), (range?.upperBound ?? .max) - offset))
+    var offset = range.lowerBound
+    while offset < range.upperBound, !isCancelled.isSet {
+      let wanted = Int(min(Int64(buffer.count), range.upperBound - offset))
       let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]), at: offset)
-      guard count > 0, sink.take(UnsafeRawBufferPointer(rebasing: buffer[..<count])) else { return }
+      guard count > 0 else { return false }
+      guard sink.take(UnsafeRawBufferPointer(rebasing: buffer[..<count])) else { return true }
       offset += Int64(count)
     }
     if isCancelled.isSet { throw SystemError("read", ECANCELED) }
+    return true
   }
 
   public func list(_ directory: String, page: String?) async throws(Failure) -> Listing? {
