@@ -71,7 +71,7 @@ extension Stored {
     // Of a part the MD5 of the whole has a name of its own.
     let md5 = answer.headers["x-ms-blob-content-md5"] ?? (answer.status == 206 ? nil : answer.headers["content-md5"])
     checksums[.md5] = md5.flatMap { Checksum(.md5, base64: $0) }
-    modified = answer.headers["x-ms-meta-mtime"].flatMap { AzureTime.moment($0) } ?? modified
+    modified = answer.headers["x-ms-meta-mtime"].flatMap { RFC3339.milliseconds($0) } ?? modified
     version = answer.headers["etag"]
     // Where an account has a hierarchical namespace, directories are blobs of this kind.
     if answer.headers["x-ms-meta-hdi_isfolder"] == "true" { isDirectory = true }
@@ -122,12 +122,5 @@ enum AzureTime {
   static func text(_ milliseconds: Int64) -> String? {
     guard writable.contains(milliseconds) else { return nil }
     return Date(timeIntervalSince1970: Double(milliseconds) / 1000).formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
-  }
-
-  /// In milliseconds since 1970; nil for what is no time.
-  static func moment(_ text: String) -> Int64? {
-    [false, true].lazy.compactMap { try? Date.ISO8601FormatStyle(includingFractionalSeconds: $0).parse(text) }.first.map {
-      Int64(saturating: ($0.timeIntervalSince1970 * 1000).rounded())
-    }
   }
 }
