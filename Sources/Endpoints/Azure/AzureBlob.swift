@@ -114,7 +114,7 @@ public struct AzureBlob: BuiltInStore, RemovingStore {
   ) async throws(Failure) -> Finding {
     var request = api.request(.get, path)
     request.headers.append(("Accept-Encoding", "identity"))
-    if let range { request.headers.append(("Range", "bytes=\(range.lowerBound)-\(range.upperBound - 1)")) }
+    if let range { request.headers.append(("Range", range.asHeader)) }
     if let version { request.headers.append(("If-Match", version)) }
     request.receiver = sink
     let wanted = range == nil ? 200 : 206

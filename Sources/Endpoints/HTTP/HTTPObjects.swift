@@ -27,7 +27,7 @@ extension HTTPSession {
   ) async throws(Failure) -> Finding {
     var request = HTTPRequest(method: .get, url: url(path))
     request.headers.append(("Accept-Encoding", "identity"))
-    if let range { request.headers.append(("Range", "bytes=\(range.lowerBound)-\(range.upperBound - 1)")) }
+    if let range { request.headers.append(("Range", range.asHeader)) }
     request.receiver = sink
     let isPart = { @Sendable (answer: HTTPAnswer) in
       guard let range else { return answer.status == 200 }

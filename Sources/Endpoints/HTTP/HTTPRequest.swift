@@ -50,3 +50,8 @@ struct HTTPRequest: Sendable {
     body = HTTPBody(prefix: Array(value.text.utf8))
   }
 }
+
+extension Range<Int64> {
+  /// As the header `Range` has it (RFC 9110, 14.1.2). One of no bytes can't be asked for.
+  var asHeader: String { "bytes=\(lowerBound)-\(upperBound.subtractingSaturated(1))" }
+}

@@ -164,7 +164,7 @@ public struct S3: BuiltInStore, RemovingStore {
     let object = try S3Object(path)
     var call = S3Call(.get, object)
     call.headers = [("Accept-Encoding", "identity")]
-    if let range { call.headers.append(("Range", "bytes=\(range.lowerBound)-\(range.upperBound - 1)")) }
+    if let range { call.headers.append(("Range", range.asHeader)) }
     if let version { call.headers.append(("If-Match", "\"\(version)\"")) }
     call.receiver = sink
     let answer = try await api.send(call)

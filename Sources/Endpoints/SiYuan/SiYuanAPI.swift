@@ -97,7 +97,7 @@ final class SiYuanAPI: Sendable {
     guard path.hasPrefix(SiYuanAssets.root), !path.lowercased().hasSuffix(".svg"), !path.contains("?") else { return other }
     var request = try await request("/" + URLText.encoded(String(path.dropFirst("data/".count))), method: .get)
     request.followsRedirects = false
-    if let range { request.headers.append(("Range", "bytes=\(range.lowerBound)-\(range.upperBound - 1)")) }
+    if let range { request.headers.append(("Range", range.asHeader)) }
     request.isWanted = { $0.status == (range == nil ? 200 : 206) }
     let answer = try await read(request, into: sink)
     switch answer.status {

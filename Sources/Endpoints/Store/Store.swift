@@ -85,7 +85,7 @@ public protocol Store: Sendable {
   /// Reads an object, or a part of it.
   ///
   /// - Parameters:
-  ///   - range: in bytes; nil for all.
+  ///   - range: in bytes, one at least; nil for all.
   ///   - version: the one that is meant; what has been replaced by another is `untold`. Nil for whatever is there.
   ///   - sink: takes the bytes in order.
   /// - Returns: what was read, as far as the answer tells; `nothing` if there is no such object.
