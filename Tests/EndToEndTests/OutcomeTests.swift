@@ -148,7 +148,7 @@ struct OutcomeTests {
     }
     let run = try await box.sluice("--no-clobber", "--verify", "--retries", "1", destination(.plain, relay.authority), input: bytes)
     try run.failure(69, "server")
-    #expect(run.errorText.contains("has 5 bytes on the server instead of 12"), "\(run.summary)")
+    #expect(run.errorText.contains("has 5 bytes there instead of 12"), "\(run.summary)")
   }
 
   /// How a head is written that says the same as another.

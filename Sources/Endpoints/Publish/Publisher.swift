@@ -110,11 +110,11 @@ public struct Publisher: Sendable {
     stored.path = name
     if let failure = store.explanation(of: stored, insteadOf: payload) { throw failure }
     if let size = stored.size, size != payload.length {
-      throw .mismatch("\(name) has \(size) bytes on the server instead of \(payload.length)")
+      throw .mismatch("\(name) has \(size) bytes there instead of \(payload.length)")
     }
     switch try await store.isSame(stored, as: payload) {
     case true?: return .sizeAndHash
-    case false?: throw .mismatch("\(name) has other bytes on the server than were sent")
+    case false?: throw .mismatch("\(name) has other bytes there than were sent")
     case nil: break
     }
     // Apache, for one, tells how long an empty object is to those alone who read it.
@@ -131,13 +131,13 @@ public struct Publisher: Sendable {
     case .stored: break
     }
     guard receiver.count <= payload.length else {
-      throw .mismatch("\(name) has more than the \(payload.length) bytes that were sent on the server")
+      throw .mismatch("\(name) has more bytes there than the \(payload.length) that were sent")
     }
     guard receiver.count == payload.length else {
-      throw .mismatch("\(name) has \(receiver.count) bytes on the server instead of \(payload.length)")
+      throw .mismatch("\(name) has \(receiver.count) bytes there instead of \(payload.length)")
     }
     guard try await payload.digest(.sha256) == receiver.sha256 else {
-      throw .mismatch("\(name) has other bytes on the server than were sent")
+      throw .mismatch("\(name) has other bytes there than were sent")
     }
     return .sizeAndHash
   }
