@@ -2,7 +2,7 @@
 public struct Failure: Error, Sendable, Equatable {
   /// The raw value is the `error.kind` of the JSON result.
   public enum Kind: String, Sendable, CaseIterable {
-    case usage, input, unreachable, timeout, server, rejected, exists, spool, `protocol`, auth, config, interrupted
+    case usage, input, missing, unreachable, timeout, server, rejected, exists, spool, `protocol`, auth, config, interrupted
   }
 
   public var kind: Kind

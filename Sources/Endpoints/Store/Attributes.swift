@@ -3,13 +3,20 @@ public import BytePath
 /// What every endpoint of a run is given.
 public struct EndpointContext: Sendable {
   public var http: HTTPSettings
+  /// The values of `-o` for the whole run, an empty string where there was none, those of the remote among them. Uploads have theirs in their
+  /// attributes, as a later run may send them.
+  public var options: [String: String]
   /// Tells the user something that does not stop the run: lower case, no full stop.
   public var warn: @Sendable (String) -> Void
   /// Tells those who want to know it what is being done. No secret is in it.
   public var detail: @Sendable (String) -> Void
 
-  public init(http: HTTPSettings, warn: @escaping @Sendable (String) -> Void, detail: @escaping @Sendable (String) -> Void) {
+  public init(
+    http: HTTPSettings, options: [String: String] = [:], warn: @escaping @Sendable (String) -> Void,
+    detail: @escaping @Sendable (String) -> Void
+  ) {
     self.http = http
+    self.options = options
     self.warn = warn
     self.detail = detail
   }

@@ -74,16 +74,22 @@ public struct StoreOption: Sendable {
   public let help: String
   /// Another key without which it has no effect.
   public let needs: String?
+  /// Whether it is for uploads.
+  public let isForWriting: Bool
+  /// Whether it is for reading objects back.
+  public let isForReading: Bool
   let check: @Sendable (String) throws(Failure) -> Void
 
   /// - Parameter check: throws `usage` for a value that means nothing; it is an empty text where there was none.
   public init(
-    _ key: String, _ help: String, needs: String? = nil,
+    _ key: String, _ help: String, needs: String? = nil, isForWriting: Bool = true, isForReading: Bool = false,
     check: @escaping @Sendable (String) throws(Failure) -> Void = { _ throws(Failure) in }
   ) {
     self.key = key
     self.help = help
     self.needs = needs
+    self.isForWriting = isForWriting
+    self.isForReading = isForReading
     self.check = check
   }
 

@@ -21,6 +21,11 @@ public protocol Store: Sendable {
   /// - Throws: as `objectPath`.
   func directoryPath(_ text: String) throws(Failure) -> String
 
+  /// The path as this store writes it, of an object to be read. What the server would not take today may be there all the same.
+  ///
+  /// - Throws: `usage` for a path that can't be sent.
+  func sourcePath(_ text: String) throws(Failure) -> String
+
   /// Asks whether the options of `-o` that it knows go with each other. Each has been read by itself (`EndpointKind.check`).
   ///
   /// - Throws: `usage`.
@@ -90,6 +95,9 @@ public protocol Store: Sendable {
   ///   - sink: takes the bytes in order.
   /// - Returns: what was read, as far as the answer tells; `nothing` if there is no such object.
   func read(_ path: String, _ range: Range<Int64>?, of version: String?, into sink: any ByteSink) async throws(Failure) -> Finding
+
+  /// Whether parts of the object at `path` may be read side by side. Otherwise it is read from its beginning to its end, in one go.
+  func readsInParts(_ path: String) -> Bool
 
   /// What is in a directory, page by page.
   ///
@@ -231,6 +239,9 @@ public struct Stored: Sendable, Equatable {
   public var checksums: [HashAlgorithm: Checksum] = [:]
   /// Differs from that of another object at the same path; nil if the server tells nothing that would.
   public var version: String?
+  /// Whether an object that replaces it now might have the same version and size: the version is made of a time in seconds, and that second has
+  /// not passed for certain. Such an object is read in one request.
+  public var isYoung = false
 
   public init(_ path: String, isDirectory: Bool? = false, size: Int64? = nil) {
     self.path = path
@@ -251,17 +262,13 @@ public struct Listing: Sendable {
   }
 }
 
-/// Takes the bytes of an object as they come.
-public protocol ByteSink: AnyObject, Sendable {
-  /// - Returns: false if no more are wanted.
-  func take(_ bytes: UnsafeRawBufferPointer) -> Bool
-}
-
 extension Store {
   public var serialKey: String? { nil }
   public func identity(of path: String) -> String? { nil }
   public func place(of path: String) throws(Failure) -> String { path }
   public func directoryPath(_ text: String) throws(Failure) -> String { try objectPath(text) }
+  public func sourcePath(_ text: String) throws(Failure) -> String { try objectPath(text) }
+  public func readsInParts(_ path: String) -> Bool { true }
   public func checkOptions(_ options: [String: String]) throws(Failure) {}
   public func checkUse(_ use: Use, _ options: [String: String]) throws(Failure) {}
   public func replaces(_ attributes: Attributes) -> Bool { true }

@@ -4,7 +4,14 @@ import Synchronization
 
 /// What a destination is for: the rules for its path differ.
 enum Purpose {
-  case object, directory
+  /// An object to be put.
+  case object
+  /// A directory to be made.
+  case directory
+  /// An object to be read.
+  case source
+  /// A directory to be listed.
+  case listing
 }
 
 /// Makes destinations out of what the user wrote: finds the remote or the plugin, and opens one store for each, however many destinations are
@@ -28,11 +35,11 @@ final class Resolver: Sendable {
   }
 
   /// The store of a remote, opened if it is not yet.
-  private func publisher(for place: Place) throws(Failure) -> Publisher {
+  private func publisher(for place: Place, _ options: [String: String]) throws(Failure) -> Publisher {
     let key = "\(place.kind.name)\n\(place.key)\n\(place.remote.key)"
     if let known = stores.withLock({ $0[key] }) { return known }
     let messages = messages
-    let context = EndpointContext(http: settings, warn: { messages.warning($0) }, detail: { messages.detail($0) })
+    let context = EndpointContext(http: settings, options: options, warn: { messages.warning($0) }, detail: { messages.detail($0) })
     let publisher = Publisher(try place.open(place.remote, context), context)
     stores.withLock { $0[key] = publisher }
     return publisher
@@ -101,7 +108,7 @@ final class Resolver: Sendable {
       place.remote.token = .file(tokenFile)
       place.remote.username = nil
     }
-    let publisher = try publisher(for: place)
+    let publisher = try publisher(for: place, place.defaults.merging(values) { $1 })
     let store = publisher.store
     let check = { (values: [String: String]) throws(Failure) in
       try store.kind.check(values)
@@ -115,7 +122,12 @@ final class Resolver: Sendable {
     if purpose == .directory, !(store is any DirectoryStore) {
       throw Failure(.usage, "\(store.kind.title) has no directories to make")
     }
-    let path = try purpose == .object ? store.objectPath(pathText) : store.directoryPath(pathText)
+    let path =
+      switch purpose {
+      case .object: try store.objectPath(pathText)
+      case .source: try store.sourcePath(pathText)
+      case .directory, .listing: try store.directoryPath(pathText)
+      }
     var server = ""
     if let base = place.remote.base, place.kind.hasServerInURL {
       // Below a sub-path another server may live.
@@ -131,10 +143,10 @@ final class Resolver: Sendable {
     guard !targets.isEmpty else { return }
     try checkKeys(on: targets)
     for option in options.endpointOptions where !targets.contains(where: { $0.kind.takes(option.key, for: purpose) }) {
-      let known = Set(builtInEndpoints.flatMap { $0.kind.options.map(\.key) }).sorted().joined(separator: ", ")
-      throw purpose == .directory
-        ? Failure(.usage, "-o \(option.key) has no effect with mkdir")
-        : Failure(.usage, "no destination here knows -o \(option.key)", hint: "there are: \(known)")
+      let known = Set(builtInEndpoints.flatMap { $0.kind.options.map(\.key) }).sorted()
+      throw known.contains(option.key) && purpose != .object
+        ? Failure(.usage, "-o \(option.key) has no effect with this command")
+        : Failure(.usage, "no destination here knows -o \(option.key)", hint: "there are: \(known.joined(separator: ", "))")
     }
     for (option, need) in targets.flatMap({ $0.kind.options }).compactMap({ option in option.needs.map { (option.key, $0) } }) {
       let takes = { (target: Target) in target.kind.isPlugin || target.defaults[need] != nil }
@@ -176,7 +188,14 @@ final class Resolver: Sendable {
 extension EndpointKind {
   /// With `mkdir` the built-in ones have no options.
   fileprivate func takes(_ option: String, for purpose: Purpose) -> Bool {
-    isPlugin || purpose == .object && options.contains { $0.key == option }
+    isPlugin
+      || options.contains { known in
+        switch purpose {
+        case .object: known.key == option && known.isForWriting
+        case .source: known.key == option && known.isForReading
+        case .directory, .listing: false
+        }
+      }
   }
 }
 

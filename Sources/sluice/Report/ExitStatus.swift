@@ -8,6 +8,7 @@ extension Failure.Kind {
     switch self {
     case .usage: 64
     case .input: 65
+    case .missing: 66
     case .unreachable, .timeout, .server: 69
     case .rejected, .exists: 73
     case .spool: 74
