@@ -1,3 +1,4 @@
+import BytePath
 import Endpoints
 import Synchronization
 
