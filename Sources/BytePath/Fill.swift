@@ -27,7 +27,10 @@ public struct FillPlan: Sendable {
   }
 
   /// True if the object is the input as it is.
-  public var isPlain: Bool { gzip == nil && filters.isEmpty && tee == nil }
+  public var isPlain: Bool { !changesInput && tee == nil }
+
+  /// True if the object is another one than the input.
+  var changesInput: Bool { gzip != nil || !filters.isEmpty }
 
   /// True if the object is a regular file as it lies there now, which needs no spool.
   public var needsNoSpool: Bool {
@@ -55,7 +58,7 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
       try plan.checkMinimum(payload.length)
       if !plan.guards.isEmpty {
         let digests = try await FillRun(plan, file, to: ObjectWriter(nil, meter, plan), meter).result()
-        payload.know(digests)
+        payload.know(digests.object)
       }
       return payload
     }
@@ -67,7 +70,7 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
     if let bytes = run.expectedObjectLength { try spool.checkRoom(for: bytes) }
     let digests = try await run.result()
     try plan.checkMinimum(meter.input)
-    return Payload(spool: spool, length: meter.object, inputLength: meter.input, digests: digests)
+    return Payload(spool: spool, length: meter.object, inputLength: meter.input, digests: digests.object, inputSHA256: digests.input)
   } catch {
     spool.remove()
     throw error
@@ -81,12 +84,12 @@ public func fill(_ plan: FillPlan, into directory: @autoclosure () throws(Failur
 ///   - most: how many parts may be in spools at a time, 1 or more; the input waits until an earlier one has come to its `end`.
 ///   - next: gets each part as soon as it is whole, from any thread. The last one comes only when all is well with the input, but those
 ///     before it come earlier: they are no object as long as the last is missing.
-/// - Returns: the SHA-256 of the whole object.
+/// - Returns: the SHA-256 of the whole object, and that of the input if the object is another one.
 /// - Throws: as `fill`. Parts that were handed on stay in their spools.
 public func fillParts(
   _ plan: FillPlan, of size: Int64, atATime most: Int, into directory: @escaping @Sendable () throws(Failure) -> SpoolDirectory,
   _ meter: Meter, _ next: @escaping @Sendable (Part) -> Void
-) async throws(Failure) -> Checksum {
+) async throws(Failure) -> (object: Checksum, input: Checksum?) {
   var file: Descriptor?
   if case .path(let path) = plan.input { file = try openInputFile(path) }
   let writer = PartWriter(size: size, atATime: most, meter, in: directory, next)
@@ -94,8 +97,10 @@ public func fillParts(
     let digests = try await FillRun(plan, file, to: writer, meter).result()
     try plan.checkMinimum(meter.input)
     try await withInterrupt(of: writer) { () throws(Failure) in try writer.finish() }
-    guard let digest = digests.first(where: { $0.algorithm == .sha256 }) else { preconditionFailure("a part writer computes SHA-256") }
-    return digest
+    guard let digest = digests.object.first(where: { $0.algorithm == .sha256 }) else {
+      preconditionFailure("a part writer computes SHA-256")
+    }
+    return (digest, digests.input)
   } catch {
     writer.discard()
     throw error

@@ -4,7 +4,8 @@ import Synchronization
 ///
 /// ```
 /// reader thread ─► ring of blocks ─► (gzip workers) ─┬─► writer thread ─► spool
-///      └─► guards, tee                               └─► a hasher thread for each hash
+///      └─► guards, tee                               ├─► a hasher thread for each hash of the object
+///                                                    └─► one for the input, if the object is another one
 /// ```
 /// With filters the object is what comes out of them:
 /// ```
@@ -34,6 +35,8 @@ final class FillRun: Sendable {
   private let filterEnds: (input: Descriptor, output: Descriptor)?
   private let guards: [Guard]
   private let object: any ObjectSink
+  /// That of the input; nil if the object is the input.
+  private let inputHash: ObjectHash?
   private let firstFailure = Mutex<Failure?>(nil)
   /// What a regular file that was named was when it was opened; nil for any other input.
   private let opened: stat?
@@ -48,9 +51,10 @@ final class FillRun: Sendable {
     self.plan = plan
     self.meter = meter
     self.object = object
+    inputHash = plan.changesInput ? ObjectHash(.sha256) : nil
     interrupt = try Interrupt()
-    ring = BlockRing(
-      count: plan.ringSize, hasWorkers: plan.gzip != nil, consumers: plan.filters.isEmpty ? 1 + object.hashes.count : 1)
+    let hashers = (plan.filters.isEmpty ? object.hashes.count : 0) + (inputHash == nil ? 0 : 1)
+    ring = BlockRing(count: plan.ringSize, hasWorkers: plan.gzip != nil, consumers: 1 + hashers)
     opened = file.flatMap { try? $0.status() }.flatMap { $0.isRegularFile ? $0 : nil }
     switch (plan.input, file) {
     case (.command, _):
@@ -84,9 +88,9 @@ final class FillRun: Sendable {
 
   /// Runs everything to its end.
   ///
-  /// - Returns: the hashes of the object.
+  /// - Returns: the hashes of the object, and the SHA-256 of the input if the object is another one.
   /// - Throws: the first failure.
-  func result() async throws(Failure) -> [Checksum] {
+  func result() async throws(Failure) -> (object: [Checksum], input: Checksum?) {
     await withTaskCancellationHandler {
       await withTaskGroup(of: Void.self) { group in
         if let commandOutput { group.addTask { await self.runInputCommand(commandOutput) } }
@@ -105,6 +109,7 @@ final class FillRun: Sendable {
             group.addTask { await self.thread { () throws(Failure) in try self.compute(hash, consumer: FillRun.writer + 1 + index) } }
           }
         }
+        if let inputHash { group.addTask { await self.thread { () throws(Failure) in try self.computeOfInput(inputHash) } } }
         while await group.next() != nil {
           // Children that wait for input, or produce it without end, are told to go.
           if self.firstFailure.withLock({ $0 != nil }) { group.cancelAll() }
@@ -115,7 +120,7 @@ final class FillRun: Sendable {
     }
     if let failure = firstFailure.withLock({ $0 }) { throw failure }
     try await checkInput()
-    return object.hashes.map(\.digest)
+    return (object.hashes.map(\.digest), inputHash?.digest)
   }
 
   /// What was read of a file that changed meanwhile never was the file. Rights and names change the last of its times too, and that is no harm;
@@ -236,6 +241,15 @@ final class FillRun: Sendable {
   /// A hasher thread, which looks at the blocks that the writer writes meanwhile.
   private func compute(_ hash: ObjectHash, consumer: Int) throws(Failure) {
     _ = try consume(as: consumer) { (piece) throws(Failure) in hash.update(piece) }
+  }
+
+  /// The last hasher thread, which looks at what the blocks were made of.
+  private func computeOfInput(_ hash: ObjectHash) throws(Failure) {
+    let consumer = FillRun.writer + 1 + (filters.isEmpty ? object.hashes.count : 0)
+    _ = try consume(as: consumer) { block in
+      hash.update(block.inputBytes)
+    } each: { (_) throws(Failure) in
+    }
   }
 
   /// Takes the blocks from the ring, and gives the bytes of the object on in their order: those of the blocks, with gzip in their frame.

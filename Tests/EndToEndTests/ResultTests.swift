@@ -58,7 +58,8 @@ struct ResultTests {
     let run = try await box.sluice("-z", server.alist("/x"), input: bytes)
     let result = try run.success()
     let expected: Set = [
-      "ok", "destination", "endpoint", "path", "input_bytes", "bytes", "gzip", "sha256", "attempts", "elapsed_s", "upload_s", "http_status",
+      "ok", "destination", "endpoint", "path", "input_bytes", "input_sha256", "bytes", "gzip", "sha256", "attempts", "elapsed_s",
+      "upload_s", "http_status",
       "response",
     ]
     #expect(result.keys == expected)

@@ -8,6 +8,8 @@ public final class Payload: Sendable {
   public let length: Int64
   /// Bytes of the input it was made from.
   public let inputLength: Int64
+  /// The SHA-256 of that input; nil if the object is the input.
+  public let inputSHA256: Checksum?
   /// The file's own time of last change in milliseconds since 1970; nil for a spool.
   public let modified: Int64?
   /// The spool behind it; nil for a regular file.
@@ -30,9 +32,10 @@ public final class Payload: Sendable {
   var failureKind: Failure.Kind { spool == nil ? .input : .spool }
 
   /// - Parameter digests: those that are known.
-  public init(spool: Spool, length: Int64, inputLength: Int64, digests: [Checksum]) {
+  public init(spool: Spool, length: Int64, inputLength: Int64, digests: [Checksum], inputSHA256: Checksum? = nil) {
     self.length = length
     self.inputLength = inputLength
+    self.inputSHA256 = inputSHA256
     self.spool = spool
     modified = nil
     descriptor = spool.data
@@ -44,8 +47,11 @@ public final class Payload: Sendable {
   /// A spool that an earlier run held, checked against what its job says of it.
   ///
   /// - Throws: `spool` if the bytes are not those that were held.
-  public static func held(_ spool: Spool, length: Int64, inputLength: Int64, sha256: Checksum?) async throws(Failure) -> Payload {
-    let payload = Payload(spool: spool, length: length, inputLength: inputLength, digests: sha256.map { [$0] } ?? [])
+  public static func held(
+    _ spool: Spool, length: Int64, inputLength: Int64, sha256: Checksum?, inputSHA256: Checksum? = nil
+  ) async throws(Failure) -> Payload {
+    let digests = sha256.map { [$0] } ?? []
+    let payload = Payload(spool: spool, length: length, inputLength: inputLength, digests: digests, inputSHA256: inputSHA256)
     var size: Int64 = -1
     if let status = try? spool.data.status() { size = Int64(status.st_size) }
     guard length >= 0, size == length, try await payload.computedDigest(.sha256) == sha256 else {
@@ -64,6 +70,7 @@ public final class Payload: Sendable {
     }
     self.length = length
     inputLength = length
+    inputSHA256 = nil
     spool = nil
     modified = nil
     self.name = name
@@ -102,6 +109,7 @@ public final class Payload: Sendable {
     modified = status.modifiedMilliseconds
     opened.withLock { $0 = status }
     inputLength = length
+    inputSHA256 = nil
     spool = nil
     self.descriptor = descriptor
     name = path

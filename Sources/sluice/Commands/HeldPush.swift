@@ -156,7 +156,8 @@ private struct Pushing {
 
   /// - Parameter chosen: the indices of the job's destinations that it goes to.
   private func send(_ spool: Spool, _ job: HeldJob, to chosen: [Int]) async throws(Failure) -> Int32 {
-    let payload = try await Payload.held(spool, length: job.bytes, inputLength: job.inputBytes, sha256: job.sha256)
+    let payload = try await Payload.held(
+      spool, length: job.bytes, inputLength: job.inputBytes, sha256: job.sha256, inputSHA256: job.inputSHA256)
     let transfer = command.transfer
     let opened = try resolver.open(
       chosen.map { job.destinations[$0].text }, for: .object, given: job.attributes.options)

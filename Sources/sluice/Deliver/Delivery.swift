@@ -57,7 +57,8 @@ struct Delivery: Sendable {
 
   private func deliver(to target: Target, at index: Int, refused: Failure?, _ meter: Meter) async -> Outcome {
     var outcome = Outcome(of: target)
-    outcome.payload = PayloadFacts(inputBytes: payload.inputLength, bytes: payload.length, isGzip: held.job.isGzip, levels: levels)
+    outcome.payload = PayloadFacts(
+      inputBytes: payload.inputLength, inputSHA256: payload.inputSHA256, bytes: payload.length, isGzip: held.job.isGzip, levels: levels)
     if let refused {
       outcome.failure = refused
     } else {

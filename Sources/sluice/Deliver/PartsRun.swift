@@ -98,16 +98,16 @@ struct PartsRun: Sendable {
     let payload: Payload
     let held: HeldSpool
     let bytes: Int64
-    let sha256: Checksum
+    let sums: (object: Checksum, input: Checksum?)
   }
 
   private func read(_ meter: Meter, for sender: PartSender, _ next: @escaping @Sendable (Part) -> Void) async throws(Failure) -> Manifest {
-    let sha256 = try await fillParts(plan, of: size, atATime: atATime, into: directory, meter) { part in
+    let sums = try await fillParts(plan, of: size, atATime: atATime, into: directory, meter) { part in
       sender.add(part)
       next(part)
     }
     let rest = holds ? sender.keepRest() : []
-    let text = Array((json(sender.facts, sha256: sha256, bytes: meter.object).text + "\n").utf8)
+    let text = Array((json(sender.facts, sums, meter).text + "\n").utf8)
     let directory = directory
     let payload = try await Payload.made(of: text, in: { () throws(Failure) in try directory() })
     var job = job(payload, try await payload.digest(.sha256), PartsRun.manifestSuffix)
@@ -117,17 +117,18 @@ struct PartsRun: Sendable {
     let order = order(payload, sender.targets(beside: PartsRun.manifestSuffix))
     let held = HeldSpool(leaving: payload.spool, job, order, messages)
     if holds { held.keepOrWarn() }
-    return Manifest(payload: payload, held: held, bytes: meter.object, sha256: sha256)
+    return Manifest(payload: payload, held: held, bytes: meter.object, sums: sums)
   }
 
-  private func json(_ parts: [PartFacts], sha256: Checksum, bytes: Int64) -> JSONValue {
+  private func json(_ parts: [PartFacts], _ sums: (object: Checksum, input: Checksum?), _ meter: Meter) -> JSONValue {
     let name = targets.first?.path.split(separator: "/").last.map(String.init) ?? ""
     let list = parts.sorted { $0.number < $1.number }.map { part -> JSONValue in
       ["name": .string(name + PartFacts.suffix(part.number)), "bytes": JSONValue(part.bytes), "sha256": .string(part.sha256.hex)]
     }
     return [
-      "version": 1, "name": .string(name), "bytes": JSONValue(bytes), "sha256": .string(sha256.hex), "gzip": .bool(plan.gzip != nil),
-      "part_size": JSONValue(size), "parts": .array(list),
+      "version": 1, "name": .string(name), "bytes": JSONValue(meter.object), "sha256": .string(sums.object.hex),
+      "input_bytes": sums.input.flatMap { _ in JSONValue(meter.input) }, "input_sha256": JSONValue(sums.input?.hex),
+      "gzip": .bool(plan.gzip != nil), "part_size": JSONValue(size), "parts": .array(list),
     ]
   }
 
@@ -149,7 +150,8 @@ struct PartsRun: Sendable {
     for index in targets.indices {
       var outcome = outcome(of: index, sender, meter)
       outcome.payload = PayloadFacts(
-        inputBytes: meter.input, bytes: manifest.bytes, isGzip: plan.gzip != nil, sha256: manifest.sha256, parts: sender.facts.count)
+        inputBytes: meter.input, inputSHA256: manifest.sums.input, bytes: manifest.bytes, isGzip: plan.gzip != nil,
+        sha256: manifest.sums.object, parts: sender.facts.count)
       if sent.indices.contains(index) {
         outcome.failure = sent[index].failure
         outcome.receipt = sent[index].receipt

@@ -38,6 +38,8 @@ struct HeldJob: Codable, Sendable, Equatable {
   var isGzip: Bool
   /// Nil for a regular file, which is never held.
   var sha256: Checksum?
+  /// Of the input; nil if the object is the input.
+  var inputSHA256: Checksum?
   var attributes: Attributes
   var verifies: Bool
   /// The number of the run; see `RunOrder`.
@@ -82,6 +84,7 @@ struct HeldJob: Codable, Sendable, Equatable {
     self.destinations = destinations
     bytes = payload.length
     inputBytes = payload.inputLength
+    inputSHA256 = payload.inputSHA256
     self.sha256 = sha256
     self.isGzip = isGzip
     self.attributes = attributes

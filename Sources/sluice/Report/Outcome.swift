@@ -60,6 +60,7 @@ struct Outcome: Sendable {
       "endpoint": JSONValue(endpoint),
       "path": JSONValue(path),
       "input_bytes": JSONValue(payload?.inputBytes),
+      "input_sha256": JSONValue(payload?.inputSHA256?.hex),
       "bytes": JSONValue(payload?.bytes),
       "gzip": JSONValue(payload?.isGzip),
       "gzip_levels": payload?.levels,
@@ -111,6 +112,8 @@ struct Outcome: Sendable {
 /// What is known of the object.
 struct PayloadFacts: Sendable {
   var inputBytes: Int64?
+  /// Nil if the object is the input.
+  var inputSHA256: Checksum?
   var bytes: Int64?
   var isGzip: Bool
   /// What `--level auto` did: blocks of 256 KiB by level; nil with a level of the user's own.
