@@ -38,6 +38,14 @@ public enum Destination: Sendable {
     return path
   }
 
+  /// What names something in a directory.
+  ///
+  /// - Parameter directory: as a DEST argument has it.
+  public static func member(_ name: String, of directory: String) -> String {
+    let start = directory.hasSuffix("/") || directory.hasSuffix(":") ? directory : "\(directory)/"
+    return start + (URLText.scheme(of: directory) == nil ? name : name.replacing("%", with: "%25"))
+  }
+
   /// What to type if a file was meant as the input.
   public static func inputHint(_ path: String) -> String { "to upload \(path) itself: --input \(path)" }
 

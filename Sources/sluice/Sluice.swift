@@ -17,7 +17,7 @@ struct Sluice: AsyncParsableCommand {
       pg_dump db | sluice -z dav+http://nas/backup/db.sql.gz
       sluice -z nas:/backup/db.sql.gz -- pg_dump db
       """,
-    subcommands: [Put.self, MakeDirectory.self, Check.self, Held.self, ListEndpoints.self],
+    subcommands: [Put.self, MakeDirectory.self, Check.self, ListDirectories.self, Held.self, ListEndpoints.self],
     defaultSubcommand: Put.self)
 }
 

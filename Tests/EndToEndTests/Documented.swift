@@ -54,6 +54,12 @@ struct Documented {
   static let dump =
     (0..<100).map { "INSERT INTO orders VALUES (\($0), 'something');\n" }.joined() + "-- PostgreSQL database dump complete\n"
 
+  /// Puts last night's backup of the database at nas.
+  func backUp() async throws {
+    let run = try await shell("sluice -z nas:/backup/shop.sql.gz -- pg_dump shop")
+    #expect(run.exit == 0, "\(run.summary)")
+  }
+
   /// A text of a document with the server in the place of its hosts.
   func local(_ text: String) -> String {
     Documented.hosts.reduce(text) { $0.replacing("https://\($1)", with: server.url).replacing("http://\($1)", with: server.url) }

@@ -35,6 +35,9 @@ extension Finished {
     return result
   }
 
+  /// The lines of `sluice ls`.
+  func entries() throws -> [JSON] { try outputText.split(separator: "\n").map { try JSON(parsing: $0) } }
+
   /// Expects a usage error: said on standard error, with nothing on standard output.
   func usage(_ location: SourceLocation = #_sourceLocation) {
     #expect(exit == 64, "\(summary)", sourceLocation: location)

@@ -18,7 +18,8 @@ enum AListCode {
     RetryTable.Rule(
       codes: 500...500,
       words: [
-        "storage not found", "upload not supported", "is a directory", "not a directory", "file exists", "file name too long",
+        "storage not found", "upload not supported", "is a directory", "not a directory", "not a folder", "file exists",
+        "file name too long",
         "invalid argument", "permission denied", "delete root folder", "object not found",
       ], verdict: .refusal),
     RetryTable.Rule(codes: 400...499, verdict: .refusal),

@@ -46,7 +46,9 @@ extension AList {
 
   public func list(_ directory: String, page: String?) async throws(Failure) -> Listing? {
     let number = page.flatMap { Int($0) } ?? 1
-    let reply = try await api.list(directory, page: number, refreshing: false)
+    // A server may remember what is there no more. It looks anew for who may put something there.
+    var reply = try await api.list(directory, page: number, refreshing: number == 1)
+    if number == 1, reply.code == 403 { reply = try await api.list(directory, page: 1, refreshing: false) }
     if reply.saysMissing { return nil }
     try AListCode.check(reply, directory)
     let (seen, overflows) = number.multipliedReportingOverflow(by: AListAPI.pageSize)

@@ -1,5 +1,4 @@
 import BytePath
-import FoundationEssentials
 
 /// What Azure says when it refuses: a code in a header, with a few words for it in the body, which an answer to HEAD has not
 /// (learn.microsoft.com/rest/api/storageservices/status-and-error-codes2, blob-service-error-codes).
@@ -108,19 +107,5 @@ struct AzureList: Sendable {
       stored.version = (properties["Etag"]?.text).map { $0.hasPrefix("\"") ? $0 : "\"\($0)\"" }
       return stored
     }
-  }
-}
-
-/// Times as rclone and others keep them with blobs: `2026-01-31T12:00:00.123Z`.
-enum AzureTime {
-  /// The years 1 to 9999, in milliseconds since 1970.
-  private static let writable: ClosedRange<Int64> = -62_135_596_800_000...253_402_300_799_999
-
-  /// Nil for a time that can't be written.
-  ///
-  /// - Parameter milliseconds: since 1970.
-  static func text(_ milliseconds: Int64) -> String? {
-    guard writable.contains(milliseconds) else { return nil }
-    return Date(timeIntervalSince1970: Double(milliseconds) / 1000).formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
   }
 }

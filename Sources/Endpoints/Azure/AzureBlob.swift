@@ -135,7 +135,7 @@ public struct AzureBlob: BuiltInStore, RemovingStore {
     var request = api.request(.get, folder.containerPath, query.filter { !$0.1.isEmpty })
     request.answerLimit = AzureBlob.listLimit
     let answer = try await api.send(request)
-    if answer.status == 404 { return nil }
+    if answer.status == 404, answer.azureCode != nil { return nil }
     if let failure = await api.failure(answer, "list \(directory)") { throw failure }
     guard let list = AzureList(answer.body) else {
       throw answer.azureEvidence(Failure(.protocol, "\(api.server) gives no list of \(directory)"))
@@ -156,7 +156,7 @@ extension Attributes {
   var azureHeaders: [(name: String, value: String)] {
     var headers: [(name: String, value: String)] = []
     if let contentType { headers.append(("x-ms-blob-content-type", contentType)) }
-    if let text = modified.flatMap({ AzureTime.text($0) }) { headers.append(("x-ms-meta-mtime", text)) }
+    if let text = modified.flatMap({ RFC3339.text($0) }) { headers.append(("x-ms-meta-mtime", text)) }
     return headers
   }
 }

@@ -17,4 +17,17 @@ public enum RFC3339 {
     guard let date = try? Date(text, strategy: .iso8601) else { return nil }
     return Int64(saturating: date.timeIntervalSince1970).multipliedSaturated(by: 1000).addingSaturated(rest)
   }
+
+  /// The years 1 to 9999, in milliseconds since 1970.
+  private static let writable: ClosedRange<Int64> = -62_135_596_800_000...253_402_300_799_999
+
+  /// With three decimals and in UTC, so that texts have the order of the moments. Nil for a time that can't be written.
+  ///
+  /// - Parameter milliseconds: since 1970.
+  public static func text(_ milliseconds: Int64) -> String? {
+    guard writable.contains(milliseconds) else { return nil }
+    let seconds = wholeSeconds(milliseconds)
+    let date = Date(timeIntervalSince1970: Double(seconds)).formatted(.iso8601).dropLast()
+    return "\(date).\(String(1000 + milliseconds - seconds * 1000).dropFirst())Z"
+  }
 }

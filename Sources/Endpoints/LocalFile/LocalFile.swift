@@ -147,11 +147,21 @@ public struct LocalFile: BuiltInStore, RenamingStore, DirectoryStore, AdoptingSt
   public func list(_ directory: String, page: String?) async throws(Failure) -> Listing? {
     let names: [String]
     do throws(SystemError) { names = try namesInDirectory(directory) } catch {
-      if error.code == ENOENT { return nil }
+      if error.code == ENOENT || error.code == ENOTDIR && fileStatus(directory) == nil { return nil }
+      if error.code == ENOTDIR { throw Failure(.rejected, "\(directory) is a file, not a directory") }
       throw LocalFile.unreadable(directory, error)
     }
     let start = directory.hasSuffix("/") ? directory : directory + "/"
-    return Listing(names.sorted().compactMap { name in fileStatus(start + name).map { Stored(start + name, $0) } })
+    return Listing(names.compactMap { LocalFile.member(start + $0) })
+  }
+
+  /// Nil if it has gone meanwhile. Of a link to nowhere, of what may not be looked at, and of a name that is not UTF-8, so that no text leads
+  /// there, no more is known than that it is there.
+  private static func member(_ path: String) -> Stored? {
+    if let status = fileStatus(path) { return Stored(path, status) }
+    guard errno == ENOENT else { return Stored(path, isDirectory: nil) }
+    var first: CChar = 0
+    return readlink(path, &first, 1) >= 0 || path.unicodeScalars.contains("\u{fffd}") ? Stored(path, isDirectory: nil) : nil
   }
 
   private static func unreadable(_ path: String, _ error: SystemError) -> Failure {

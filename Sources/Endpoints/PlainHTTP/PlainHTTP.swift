@@ -19,6 +19,8 @@ public struct PlainHTTP: BuiltInStore, RemovingStore {
 
   public func objectPath(_ text: String) throws(Failure) -> String { try HTTPSession.objectPath(text) }
 
+  public func directoryPath(_ text: String) throws(Failure) -> String { throw PlainHTTP.noDirectories }
+
   public func identity(of path: String) -> String? { http.identity(of: path) }
 
   public func traits(of path: String, _ attributes: Attributes) async throws(Failure) -> Traits { Traits() }
@@ -63,10 +65,11 @@ public struct PlainHTTP: BuiltInStore, RemovingStore {
     try await http.read(path, range, of: version, into: sink)
   }
 
-  /// There is no call for it (RFC 9110).
-  public func list(_ directory: String, page: String?) async throws(Failure) -> Listing? {
-    throw Failure(.usage, "plain HTTP lists no directories", hint: "dav+http:// does, where the server speaks WebDAV")
-  }
+  public func list(_ directory: String, page: String?) async throws(Failure) -> Listing? { throw PlainHTTP.noDirectories }
+
+  /// There is no call for them (RFC 9110).
+  private static let noDirectories = Failure(
+    .usage, "plain HTTP lists no directories", hint: "dav+http:// does, where the server speaks WebDAV")
 
   public func remove(_ path: String) async throws(Failure) {
     let answer = try await http.send(HTTPRequest(method: .delete, url: http.url(path)))

@@ -187,8 +187,10 @@ public struct S3: BuiltInStore, RemovingStore {
     var call = S3Call(.get, folder.inBucket, query: [("list-type", "2"), ("delimiter", "/"), ("encoding-type", "url")])
     if !folder.key.isEmpty { call.query.append(("prefix", folder.key)) }
     if let page { call.query.append(("continuation-token", page)) }
+    call.answerLimit = S3Listing.answerLimit
     let answer = try await api.send(call)
-    if answer.status == 404 { return nil }
+    // Other servers have no word of why.
+    if answer.status == 404, S3Error(answer) != nil { return nil }
     if let failure = answer.s3Failure(api.origin, "list \(directory)") { throw failure }
     guard let list = S3Listing(parsing: answer.xml) else { throw answer.strange(api.origin, "no list of \(directory)") }
     // There is no directory but what keys have in common.

@@ -30,6 +30,9 @@ struct S3PartList: Sendable, Equatable {
 
 /// One page of the answer to `ListObjectsV2`.
 struct S3Listing: Sendable {
+  /// In bytes: a page has up to 1000 keys, each of up to 3072 bytes as they are encoded.
+  static let answerLimit = 16 << 20
+
   private let root: XMLTree
   private let isEncoded: Bool
   /// What to ask for the next page with; nil if this is the last.

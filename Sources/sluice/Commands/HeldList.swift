@@ -24,7 +24,8 @@ struct HeldList: RunnableCommand {
           console.messages.warning(error.message + (error.hint.map { "; \($0)" } ?? ""))
         }
       }
-      for line in HeldList.table(rows) { report.line(line) }
+      let header = ["ID", "AGE", "SIZE", "DESTINATION", "REASON"]
+      for line in rows.isEmpty ? [] : Table.lines([header] + rows, endingTogether: [1, 2]) { report.line(line) }
       return report.endOfList(0)
     } catch {
       console.messages.failure(error)
@@ -51,20 +52,6 @@ struct HeldList: RunnableCommand {
     let units: [(Int64, String)] = [(86400, "d"), (3600, "h"), (60, "min")]
     guard let (size, name) = units.first(where: { seconds >= $0.0 }) else { return "\(seconds) s" }
     return "\(seconds / size) \(name)"
-  }
-
-  /// Columns below a header; age and size end where they end, as figures do.
-  private static func table(_ rows: [[String]]) -> [String] {
-    guard !rows.isEmpty else { return [] }
-    let all = [["ID", "AGE", "SIZE", "DESTINATION", "REASON"]] + rows
-    let widths = all[0].indices.map { column in all.lazy.map { ProgressLine.width($0[column]) }.max() ?? 0 }
-    return all.map { row in
-      let cells = row.enumerated().map { column, text in
-        let gap = String(repeating: " ", count: widths[column] - ProgressLine.width(text))
-        return column == 1 || column == 2 ? gap + text : column == row.count - 1 ? text : text + gap
-      }
-      return cells.joined(separator: "  ")
-    }
   }
 
   private static func json(_ id: String, _ job: HeldJob) -> JSONValue {

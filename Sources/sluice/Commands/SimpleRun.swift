@@ -50,19 +50,12 @@ struct SimpleRun: Sendable {
   }
 
   private func attempt(_ target: Target, _ outcome: inout Outcome) async {
-    let first = ContinuousClock.now
-    while true {
-      outcome.attempts += 1
-      do throws(Failure) {
-        outcome.receipt = try await action(target)
-        return
-      } catch {
-        outcome.failure = Task.isCancelled ? .interrupted : error
-        guard !Task.isCancelled, let wait = options.retryPolicy.wait(after: outcome.attempts, error, since: first) else { return }
-        console.messages.note("\(target.text): \(error.message); the next try in \(wait.rounded)")
-        guard (try? await Task.sleep(for: wait)) != nil else { return }
-        outcome.failure = nil
+    do throws(Failure) {
+      outcome.receipt = try await options.retryPolicy.attempt(target.text, console.messages, tries: &outcome.attempts) {
+        () throws(Failure) in try await action(target)
       }
+    } catch {
+      outcome.failure = error
     }
   }
 }

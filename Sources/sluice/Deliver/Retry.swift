@@ -23,6 +23,27 @@ struct RetryPolicy: Sendable {
     if let longest, start.duration(to: .now) + wait > longest { return nil }
     return wait
   }
+
+  /// Asks or does something as often as that may help, where a failure leaves nothing behind.
+  ///
+  /// - Parameters:
+  ///   - name: what it is about, for messages.
+  ///   - tries: is counted up by each.
+  /// - Throws: the last failure, or `interrupted`.
+  func attempt<Value: Sendable>(
+    _ name: String, _ messages: Messages, tries: inout Int, _ work: @Sendable () async throws(Failure) -> Value
+  ) async throws(Failure) -> Value {
+    let start = ContinuousClock.now
+    while true {
+      tries += 1
+      do throws(Failure) { return try await work() } catch {
+        guard !Task.isCancelled else { throw .interrupted }
+        guard let wait = wait(after: tries, error, since: start) else { throw error }
+        messages.note("\(name): \(error.message); the next try in \(wait.rounded)")
+        guard (try? await Task.sleep(for: wait)) != nil else { throw .interrupted }
+      }
+    }
+  }
 }
 
 /// Sends a payload to one destination as often as that may help.

@@ -4,7 +4,7 @@ import Support
 import Synchronization
 import Testing
 
-/// What no command does yet: stores are asked what they have, read, and told to remove.
+/// Stores are asked what they have, read, and told to remove.
 extension StoreSuite {
   private static let bytes = Array("0123456789".utf8)
 
@@ -33,6 +33,25 @@ extension StoreSuite {
       #expect(found.map(\.path).sorted() == names.map { bench.path($0) }.sorted(), "\(bench.server)")
       #expect(found.allSatisfy { bench.tells(10, $0.size) && $0.isDirectory != true }, "\(bench.server): \(found)")
     }
+    try await listByCommand(bench, names)
+  }
+
+  /// What `sluice ls` says of the directory names what is in it to the next command.
+  private func listByCommand(_ bench: StoreBench, _ names: [String]) async throws {
+    let run = try await bench.sluice("ls", bench.destination("list"))
+    #expect(run.exit == 0, "\(bench.server): \(run.summary)")
+    let lines = try run.entries()
+    #expect(lines.map { $0["name"].text } == names.map { String($0.dropFirst(5)) }.sorted(), "\(bench.server): \(run.summary)")
+    let paths = names.map { bench.server == .file ? bench.destination($0) : bench.path($0) }.sorted()
+    #expect(lines.map { $0["path"].text } == paths, "\(bench.server): \(run.summary)")
+    for line in lines {
+      #expect(line["dir"] == .bool(false) && bench.tells(10, line["bytes"].int.map(Int64.init)), "\(bench.server): \(run.summary)")
+      #expect(line["modified"].text?.wholeMatch(of: #/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/#) != nil, "\(bench.server): \(run.summary)")
+      let one = try await bench.sluice("ls", try #require(line["source"].text))
+      #expect(try one.entries().map { $0["path"] } == [line["path"]], "\(bench.server): \(one.summary)")
+    }
+    let missing = try await bench.sluice("ls", bench.destination("list/none"))
+    #expect(missing.exit == 66 && missing.output.isEmpty, "\(bench.server): \(missing.summary)")
   }
 
   func read(_ bench: StoreBench) async throws {
