@@ -105,6 +105,28 @@ struct ExampleTests {
     #expect(try String(decoding: contents("\(box.work)/alert"), as: UTF8.self) == "sluice gave no result\n")
   }
 
+  @Test(
+    "backup-age.sh says how old the newest backup is, and fails if that is more than a day",
+    .enabled(if: Program.installed("jq") != nil, "jq is not installed"))
+  func age() async throws {
+    let documented = try await Documented(box)
+    let age = { (hours: Int) in try await documented.example("backup-age.sh nas:/backup\(hours == 24 ? "" : " \(hours)")") }
+    #expect(try await age(24).exit == 2)
+    let time = Int(Date().timeIntervalSince1970) - 30 * 3600
+    try await documented.shell("sluice --mtime \(time)000 nas:/backup/old.gz -- echo old").success()
+    // Neither is a backup.
+    for name in ["old.gz.sha256", ".new.gz.sluice-0a1b2c3d"] { try write([1], to: documented.server.alistFile("/backup/\(name)")) }
+    let old = try await age(24)
+    #expect(old.exit == 2 && old.outputText.wholeMatch(of: /CRITICAL: old.gz is 30(.\d)? hours old\n/) != nil, "\(old.summary)")
+    let young = try await age(31)
+    #expect(young.exit == 0 && young.outputText.wholeMatch(of: /OK: old.gz is 30(.\d)? hours old\n/) != nil, "\(young.summary)")
+    try await documented.shell("echo new | sluice nas:/backup/new.gz").success()
+    let new = try await age(24)
+    #expect(new.exit == 0 && new.outputText == "OK: new.gz is 0 hours old\n", "\(new.summary)")
+    let unknown = try await documented.example("backup-age.sh http://127.0.0.1:1/")
+    #expect(unknown.exit == 3 && unknown.outputText.hasPrefix("UNKNOWN: "), "\(unknown.summary)")
+  }
+
   @Test("config.yaml names servers that can be used", arguments: ["nas:/x", "office:/x", "notes:data/x"])
   func config(destination: String) async throws {
     let documented = try await Documented(box)

@@ -7,6 +7,8 @@ struct ListDirectories: RunnableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ls", abstract: "List what is in a directory; JSON lines if not on a terminal.")
 
+  @Flag(name: .shortAndLong, help: "List uploads that are not whole yet, too.")
+  var all = false
   @Flag(name: .shortAndLong, help: "On a terminal, show size and time as well.")
   var long = false
   @OptionGroup var transfer: TransferOptions
@@ -16,6 +18,6 @@ struct ListDirectories: RunnableCommand {
   var verbosity: Messages.Verbosity { transfer.verbosity }
 
   func execute(_ console: Console) async -> Int32 {
-    await ListRun(directories: directories, options: transfer, isLong: long, console: console).run()
+    await ListRun(directories: directories, options: transfer, isLong: long, listsAll: all, console: console).run()
   }
 }

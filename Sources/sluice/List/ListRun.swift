@@ -6,6 +6,8 @@ struct ListRun: Sendable {
   let directories: [String]
   let options: TransferOptions
   let isLong: Bool
+  /// Also what this program has not given its name yet: half an object that would be the newest in the list.
+  let listsAll: Bool
   let console: Console
 
   /// Pages in a row that may bring nothing. Servers send some where they have passed over what was removed.
@@ -53,7 +55,9 @@ struct ListRun: Sendable {
   private func entries(of target: Target) async throws(Failure) -> [Entry] {
     var failure = Failure(.missing, "there is no such directory")
     do throws(Failure) {
-      if let all = try await members(of: target) { return Entry.sorted(all) }
+      if let found = try await members(of: target) {
+        return Entry.sorted(listsAll ? found : found.filter { $0.isDirectory == true || !TemporaryName.isOne($0.name) })
+      }
     } catch {
       failure = error
     }
@@ -106,19 +110,17 @@ struct ListRun: Sendable {
   // MARK: - Showing
 
   private func write(_ entries: [Entry], of target: Target, isFirst: Bool, to report: Report) {
-    var lines: [String]
-    if options.result == nil, isatty(STDOUT_FILENO) == 1 {
-      lines = isLong ? Entry.table(of: entries) : entries.map(\.shownName)
-      let isObject = entries.first?.source == target.text
-      if directories.count > 1, !isObject { lines = (isFirst ? [] : [""]) + ["\(Messages.printable(target.text)):"] + lines }
-    } else {
-      lines = entries.map(\.json.text)
+    guard options.result == nil, isatty(STDOUT_FILENO) == 1 else {
+      // A write for each of many thousands would take its time.
+      for start in stride(from: 0, to: entries.count, by: 1000) {
+        report.line(entries[start..<min(start + 1000, entries.count)].map(\.json.text).joined(separator: "\n"))
+      }
+      return
     }
-    // A write for each of many thousands would take its time.
-    while !lines.isEmpty {
-      report.line(lines.prefix(1000).joined(separator: "\n"))
-      lines.removeFirst(min(1000, lines.count))
-    }
+    var lines = isLong ? Entry.table(of: entries) : entries.map(\.shownName)
+    let isObject = entries.first?.source == target.text
+    if directories.count > 1, !isObject { lines = (isFirst ? [] : [""]) + ["\(Messages.printable(target.text)):"] + lines }
+    if !lines.isEmpty { report.line(lines.joined(separator: "\n")) }
   }
 }
 
