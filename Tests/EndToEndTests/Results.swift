@@ -72,7 +72,8 @@ struct ResultSchema: Sendable {
   static let shared = try! ResultSchema(JSON(parsing: String(decoding: contents(file), as: UTF8.self)))
   /// The order in which a line has its keys.
   private static let order = [
-    "ok", "dry_run", "destination", "endpoint", "path", "plan", "input_bytes", "input_sha256", "bytes", "gzip", "sha256", "attempts",
+    "ok", "dry_run", "destination", "endpoint", "path", "input_bytes", "input_sha256", "bytes", "gzip", "sha256", "sum", "parts", "plan",
+    "attempts",
     "elapsed_s",
     "upload_s",
     "http_status", "response", "link", "task", "verified", "error", "superseded", "held",

@@ -77,6 +77,9 @@ public struct AList: BuiltInStore, RenamingStore, DirectoryStore {
     if use.verifies, options["wait"] == nil {
       throw Failure(.usage, "--verify with as-task needs -o wait", hint: "before the task ends there is nothing to verify")
     }
+    if use.hasSum, options["wait"] == nil {
+      throw Failure(.usage, "--sum with as-task needs -o wait", hint: "before the task ends there is nothing that it would be of")
+    }
   }
 
   public func traits(of path: String, _ attributes: Attributes) async throws(Failure) -> Traits {

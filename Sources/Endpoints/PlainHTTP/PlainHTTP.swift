@@ -73,7 +73,10 @@ public struct PlainHTTP: BuiltInStore, RemovingStore {
 
   public func remove(_ path: String) async throws(Failure) {
     let answer = try await http.send(HTTPRequest(method: .delete, url: http.url(path)))
-    guard answer.status != 404, answer.status != 410, let failure = answer.statusFailure(server) else { return }
-    throw failure
+    switch answer.status {
+    case 404, 410: return
+    case 405, 501: throw answer.withEvidence(Failure(.rejected, "\(server) removes no objects (HTTP \(answer.status))"))
+    default: if let failure = answer.statusFailure(server) { throw failure }
+    }
   }
 }

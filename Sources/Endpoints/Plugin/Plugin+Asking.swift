@@ -49,6 +49,8 @@ extension Plugin {
     return listing
   }
 
+  public func permanence(at path: String) async -> Failure? { await lack(of: "remove", at: path, asks: true) }
+
   public func remove(_ path: String) async throws(Failure) {
     if let lack = await lack(of: "remove", at: path, asks: true) { throw lack }
     let (end, output) = try await run("remove", path)

@@ -77,6 +77,9 @@ extension SiYuan {
     if use.isInParts {
       throw Failure(.usage, "--part-size does not go with -o asset", hint: "SiYuan would give each part a name of its own")
     }
+    if use.hasSum {
+      throw Failure(.usage, "--sum does not go with -o asset", hint: "SiYuan would give the object and its sum names of their own")
+    }
   }
 
   /// Each asset has a name of its own.

@@ -107,6 +107,8 @@ public struct Use: Sendable {
   public var verifies = false
   /// Whether it is cut into parts.
   public var isInParts = false
+  /// Whether its sum is put beside it.
+  public var hasSum = false
 
   public init(of path: String, _ existing: Existing) {
     self.path = path

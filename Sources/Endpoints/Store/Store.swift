@@ -130,6 +130,9 @@ extension BuiltInStore {
 public protocol RemovingStore: Store {
   /// Removes the object at `path`. One that is not there is a success.
   func remove(_ path: String) async throws(Failure)
+
+  /// Why nothing can be removed at `path`; nil if that is not known to be so. May ask that itself.
+  func permanence(at path: String) async -> Failure?
 }
 
 /// A store that can give an object another name, so that it can be put under one that nobody looks at first.
@@ -286,4 +289,8 @@ extension Store {
     }
     return stored.checksums.isEmpty ? nil : true
   }
+}
+
+extension RemovingStore {
+  public func permanence(at path: String) async -> Failure? { nil }
 }

@@ -184,7 +184,9 @@ private struct Pushing {
       report.tell(refused, messages)
     }
     let delivery = Delivery(
-      payload: payload, held: held, settings: DeliverySettings(retries: transfer.retryPolicy, start: .now, messages: messages))
+      payload: payload, held: held,
+      settings: DeliverySettings(
+        retries: transfer.retryPolicy, place: SpoolPlace(option: command.selection.spoolDir), start: .now, messages: messages))
     let sent = await delivery.run(targets, failed: [:], meters: targets.map { _ in Meter() }) { report.tell($0, messages) }
     for (place, outcome) in zip(targets, sent) { outcomes[place.index] = outcome }
     if let advice = held.finish() { messages.advice(advice) }

@@ -24,6 +24,8 @@ struct Put: RunnableCommand {
   var noClobber = false
   @Flag(help: "Of a regular file that is sent from where it lies, leave the SHA-256 out of the result.")
   var noSha256 = false
+  @Flag(help: "Write NAME.sha256 beside the object, in the format of sha256sum.")
+  var sum = false
   @Flag(help: "Ask the server afterwards for the size, and the hash where it has one.")
   var verify = false
   @Option(help: ArgumentHelp("Bytes a second, such as 2M.", valueName: "rate"))
@@ -52,6 +54,10 @@ struct Put: RunnableCommand {
     if input.tee, transfer.result == nil { throw ValidationError("--tee takes standard output, so the results need --result FILE") }
     if noSha256, partSize != nil || input.input == nil || input.gzip || !input.through.isEmpty || input.tee {
       throw ValidationError("--no-sha256 is for a regular file that is sent as it is, with --input: a spool always has its hash")
+    }
+    if sum {
+      if noSha256 { throw ValidationError("--sum needs the SHA-256 that --no-sha256 leaves out") }
+      if partSize != nil { throw ValidationError("--sum has no effect with --part-size: the manifest of the parts has their hashes") }
     }
     if let partSize {
       guard partSize.bytes > 0 else { throw ValidationError("--part-size takes a size of 1 or more bytes") }

@@ -33,9 +33,9 @@ struct Target: Sendable {
   /// Checks the flags of the command against the options and the path.
   ///
   /// - Throws: `usage`.
-  func checkUse(_ attributes: Attributes, verifies: Bool = false, isInParts: Bool = false) throws(Failure) {
+  func checkUse(_ attributes: Attributes, verifies: Bool = false, isInParts: Bool = false, hasSum: Bool = false) throws(Failure) {
     var use = Use(of: path, attributes.existing)
-    (use.hasTime, use.verifies, use.isInParts) = (attributes.modified != nil, verifies, isInParts)
+    (use.hasTime, use.verifies, use.isInParts, use.hasSum) = (attributes.modified != nil, verifies, isInParts, hasSum)
     do throws(Failure) { try store.checkUse(use, self.attributes(attributes).options) } catch {
       throw Failure(error.kind, "\(text): \(error.message)", hint: error.hint)
     }

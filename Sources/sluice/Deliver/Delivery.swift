@@ -6,6 +6,8 @@ struct DeliverySettings: Sendable {
   var retries: RetryPolicy
   /// Whether the result has the SHA-256 of a regular file that was sent from where it lies. A spool's is at hand in any case.
   var hashesFile = true
+  /// Where the order of runs is kept, and what is made besides the object.
+  var place: SpoolPlace
   var start: ContinuousClock.Instant
   var messages: Messages
 }
@@ -81,11 +83,21 @@ struct Delivery: Sendable {
     do throws(Failure) {
       switch try await held.order.turn(index, target, replaces ? attributes.existing : .refuse) {
       case .go:
-        if payload.mayBeMoved, target.adoptsSpools { held.order.mayMove(index) }
-        await send(to: target, meter, held.checkpoint(for: index), &outcome)
+        let sum = held.job.writesSum == true ? try await SumFileRun(of: target, index, held.job, number: held.order.number, settings) : nil
+        defer { sum?.end() }
+        let isThere = try await isThere(index, target, &outcome)
+        if !isThere {
+          try await sum?.clear()
+          if payload.mayBeMoved, target.adoptsSpools { held.order.mayMove(index) }
+          await send(to: target, meter, held.checkpoint(for: index), &outcome)
+        }
         let order = held.order
         // It may have to bring the jobs of older runs to the disk.
         if outcome.failure == nil, replaces { try? await onThread { () throws(Failure) in order.stored(index) } }
+        if outcome.failure == nil, let sum {
+          held.stored(index)
+          outcome.sum = try await sum.write(try await payload.digestOfSent(), isLate: isThere)
+        }
       case .superseded:
         outcome.isSuperseded = true
         outcome.held = held.superseded(index)
@@ -95,6 +107,17 @@ struct Delivery: Sendable {
       outcome.failure = error
     }
     held.order.endTurn(index)
+  }
+
+  /// Whether an earlier run has brought the object there, so that only its sum is missing. What can't be compared for certain is sent again.
+  private func isThere(_ index: Int, _ target: Target, _ outcome: inout Outcome) async throws(Failure) -> Bool {
+    guard held.job.destinations[index].lacksSum == true,
+      let verification = try? await target.publisher.verify(target.path, against: payload),
+      verification == .sizeAndHash || held.job.attributes.existing == .refuse
+    else { return false }
+    messages.note("\(target.text): the object is there; only its sum is missing")
+    outcome.verification = verification
+    return true
   }
 
   private func send(to target: Target, _ meter: Meter, _ checkpoint: Checkpoint, _ outcome: inout Outcome) async {

@@ -105,6 +105,10 @@ extension FileUse {
     // A result that is added to the end of a log is no harm to the log, which may be what was uploaded.
     let isLog = !put.input.tee && fcntl(STDOUT_FILENO, F_GETFL) & O_APPEND != 0
     if isOutput, !isLog { writes(STDOUT_FILENO, as: "standard output") }
-    for target in targets where target.adoptsSpools { replaces(target.path, as: target.text) }
+    for target in targets where target.adoptsSpools {
+      replaces(target.path, as: target.text)
+      // An older one goes before the object comes.
+      if put.sum { writes(target.path + SumFile.suffix, as: "\(target.text)\(SumFile.suffix) of --sum") }
+    }
   }
 }

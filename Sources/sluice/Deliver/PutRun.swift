@@ -36,13 +36,24 @@ struct PutRun: Sendable {
     opened = try resolver.open(put.destinations, for: .object)
     let targets = opened.compactMap { try? $0.get() }
     try PutRun.checkPlugins(among: targets, put)
-    for target in targets { try target.checkUse(attributes, verifies: put.verify, isInParts: put.partSize != nil) }
+    for target in targets { try target.checkUse(attributes, verifies: put.verify, isInParts: put.partSize != nil, hasSum: put.sum) }
+    if put.sum { try PutRun.checkSums(of: targets) }
     try FileUse(put, plan.input, targets).check()
     var files = OpenFiles(targets, attributes)
     files.add(plan)
     if let size = put.partSize { files.add(parts: PutRun.partsAtATime(of: size.bytes, put), targets) }
     try files.reserve()
     report = try Report(path: put.transfer.result, messages)
+  }
+
+  /// One destination must not be the sum of another.
+  private static func checkSums(of targets: [Target]) throws(Failure) {
+    // A name that can't have one is refused in its turn.
+    let sums = targets.compactMap { target in (try? target.beside(SumFile.suffix)).map { (target, $0.identity) } }
+    for (target, sum) in sums {
+      guard let other = targets.first(where: { $0.identity == sum }) else { continue }
+      throw Failure(.usage, "\(other.text) is where --sum puts the sum of \(target.text)", hint: "upload one of them in a run of its own")
+    }
   }
 
   /// What the flag promises, no plugin can be made to keep.
@@ -141,9 +152,10 @@ struct PutRun: Sendable {
     var attributes = attributes
     attributes.modified = attributes.modified ?? payload.modified
     let isGzip = plan.gzip != nil
-    let job = HeldJob(
+    var job = HeldJob(
       created: millisecondsNow(), destinations: targets.map { HeldJob.Destination(text: $0.absoluteText) }, payload: payload,
       sha256: payload.spool == nil ? nil : try await payload.digest(.sha256), isGzip: isGzip, attributes: attributes, verifies: put.verify)
+    if put.sum { job.writesSum = true }
     let waiting = targets.enumerated().filter { refused[$0.offset] == nil }
     let order = order(of: payload, Dictionary(uniqueKeysWithValues: waiting.map { ($0.offset, $0.element) }))
     let held = HeldSpool(payload.spool, job, order, holds: !put.noHold, messages)
@@ -174,7 +186,9 @@ struct PutRun: Sendable {
   }
 
   private var deliverySettings: DeliverySettings {
-    DeliverySettings(retries: put.transfer.retryPolicy, hashesFile: !put.noSha256, start: start, messages: messages)
+    DeliverySettings(
+      retries: put.transfer.retryPolicy, hashesFile: !put.noSha256, place: SpoolPlace(option: put.spoolDir), start: start,
+      messages: messages)
   }
 
   private static func partsAtATime(of size: Int64, _ put: Put) -> Int { put.maxSpool.map { Int(min($0.bytes / size, 64)) } ?? 2 }
@@ -212,6 +226,7 @@ struct PutRun: Sendable {
               return PreflightFindings()
             }
             try await target.publisher.check(target.path, attributes)
+            if put.sum { try await SumFileRun.check(beside: target, attributes) }
             return PreflightFindings(hashes: await target.publisher.wantedHashes(for: target.path, attributes))
           } catch {
             return PreflightFindings(refused: [index: error])
@@ -242,7 +257,10 @@ struct PutRun: Sendable {
   private func outcome(of target: Target, _ failure: Failure?) -> Outcome {
     var outcome = Outcome(of: target, elapsed: start.duration(to: .now))
     outcome.failure = failure
-    if put.dryRun { outcome.plan = plan }
+    if put.dryRun {
+      outcome.plan = plan
+      if put.sum, failure == nil { outcome.sum = try? target.beside(SumFile.suffix).path }
+    }
     return outcome
   }
 

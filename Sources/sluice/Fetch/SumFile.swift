@@ -105,6 +105,9 @@ enum SumFile {
     return result
   }
 
+  /// The name without the folders before it.
+  static func base(of name: String) -> String { String(decoding: base(of: Array(name.utf8)[...]), as: UTF8.self) }
+
   private static func base(of name: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
     name.lastIndex(of: UInt8(ascii: "/")).map { name[($0 + 1)...] } ?? name
   }

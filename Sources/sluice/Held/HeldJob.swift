@@ -18,6 +18,8 @@ struct HeldJob: Codable, Sendable, Equatable {
     var isSuperseded: Bool?
     /// The hash of the object's name; see `RunOrder`.
     var name: String?
+    /// True if the object is there, and only `NAME.sha256` is missing beside it.
+    var lacksSum: Bool?
     /// What the endpoint wants to remember; see `Checkpoint`.
     var checkpoint: String?
 
@@ -42,6 +44,8 @@ struct HeldJob: Codable, Sendable, Equatable {
   var inputSHA256: Checksum?
   var attributes: Attributes
   var verifies: Bool
+  /// True if `NAME.sha256` is to be written beside the object.
+  var writesSum: Bool?
   /// The number of the run; see `RunOrder`.
   var number: Int64?
   /// The IDs of spools that must be sent before this one.

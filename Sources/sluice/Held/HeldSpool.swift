@@ -136,6 +136,9 @@ final class HeldSpool: Sendable {
     return id
   }
 
+  /// Notes that a destination has the object, and lacks its sum still.
+  func stored(_ index: Int) { change { $0.destinations[index].lacksSum = true } }
+
   /// Notes how a destination ended. Returns the spool's ID if it is kept for it.
   func ended(_ index: Int, _ failure: Failure?) -> String? {
     let failureToTell = change { job in

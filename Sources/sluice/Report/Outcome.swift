@@ -23,6 +23,8 @@ struct Outcome: Sendable {
   /// True if the object was not sent, because that of a newer run stands under its name.
   var isSuperseded = false
   var held: String?
+  /// The path of `NAME.sha256`, which was written beside the object.
+  var sum: String?
 
   /// What the user may have meant by the destination.
   private let likely: String?
@@ -65,6 +67,7 @@ struct Outcome: Sendable {
       "gzip": JSONValue(payload?.isGzip),
       "gzip_levels": payload?.levels,
       "sha256": JSONValue(payload?.sha256?.hex),
+      "sum": JSONValue(sum),
       "parts": JSONValue(payload?.parts),
       "plan": plan.map(Outcome.json(of:)),
       "attempts": JSONValue(attempts),
