@@ -18,7 +18,9 @@ struct WebDAVTests {
       <D:propstat><D:prop><g1:checksums xmlns:g1="http://owncloud.org/ns"/></D:prop><D:status>HTTP/1.1 404 Not Found</D:status></D:propstat>
       </D:response></D:multistatus>
       """)
-    #expect(found?.stored == Stored("/x", size: 12))
+    var expected = Stored("/x", size: 12)
+    expected.isYoung = true
+    #expect(found?.stored == expected)
   }
 
   @Test("a folder")
@@ -31,7 +33,7 @@ struct WebDAVTests {
     #expect(found?.stored == Stored("/x", isDirectory: true))
   }
 
-  @Test("the SHA-1 of a Nextcloud")
+  @Test("the checksums of a Nextcloud, those that are some")
   func checksum() {
     let found = read(
       """
@@ -41,6 +43,7 @@ struct WebDAVTests {
       """)
     var expected = Stored("/x", size: 3)
     expected.checksums[.sha1] = Checksum(.sha1, of: Array("abc".utf8))
+    expected.isYoung = true
     #expect(found?.stored == expected)
   }
 

@@ -10,7 +10,8 @@ struct AnswerHead {
   private static let longestField = 32 * 1024
   private static let needed: Set = [
     "content-length", "transfer-encoding", "content-type", "date", "etag", "last-modified", "location", "retry-after", "www-authenticate",
-    "oc-checksum", "x-amz-bucket-region", "x-amz-checksum-sha256", "x-amz-version-id", "x-amz-server-side-encryption",
+    "content-encoding", "content-range", "content-md5", "digest", "repr-digest", "oc-checksum", "x-amz-bucket-region",
+    "x-amz-checksum-sha256", "x-amz-version-id", "x-amz-server-side-encryption",
   ]
   /// The field by which a flaw is told to who reads the answer.
   static let flawField = "x-sluice-flaw"

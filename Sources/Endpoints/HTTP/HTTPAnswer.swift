@@ -6,7 +6,7 @@ struct HTTPAnswer: Sendable {
   static let bodyLimit = 1 << 20
 
   var status: Int
-  /// Names in lower case; of a repeated one the first, but all of `WWW-Authenticate`.
+  /// Names in lower case; of a repeated one the first, but all of those that are lists (`AnswerCollector`).
   var headers: [String: String]
   var body: [UInt8]
   /// False if the server answered before it could have seen all of the request's body.
@@ -17,6 +17,9 @@ struct HTTPAnswer: Sendable {
   var isOfUpload = false
   /// Bytes of the request's body.
   var requestLength: Int64 = 0
+  /// How many bytes of its body a receiver has taken, once that has ended where the answer itself said: after its length, or with its last chunk.
+  /// Nil for one that ended because the connection did, and for one that was not wanted to its end.
+  var takenLength: Int64?
   /// What is wrong with how its head is written, although it could be read; nil if nothing is. See `AnswerHead`.
   var flaw: String?
 

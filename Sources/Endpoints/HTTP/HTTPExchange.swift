@@ -56,12 +56,15 @@ final class AnswerCollector: HTTPClientResponseDelegate {
   /// Ends a request whose answer's body is not wanted.
   private struct Enough: Error {}
 
+  /// Fields of which all lines count.
+  private static let lists = ["www-authenticate", "digest", "repr-digest", "x-goog-hash"]
+
   private struct State {
     var answer: HTTPAnswer?
     /// True if nothing is missing as far as its head tells.
     private(set) var isComplete = false
     /// Bytes of the body that a sink has taken.
-    var received = 0
+    var received: Int64 = 0
     var lastMove = ContinuousClock.now
 
     /// What a server says before it has everything it may not say of everything, even if it reads the rest later.
@@ -99,10 +102,12 @@ final class AnswerCollector: HTTPClientResponseDelegate {
         isOfUpload: request.isUpload, requestLength: request.body.length)
       for (name, value) in head.headers.reversed() { answer.headers[name.lowercased()] = value }
       answer.flaw = answer.headers.removeValue(forKey: AnswerHead.flawField)
-      let challenges = head.headers["www-authenticate"]
-      if !challenges.isEmpty { answer.headers["www-authenticate"] = challenges.joined(separator: ", ") }
+      for name in AnswerCollector.lists where answer.headers[name] != nil {
+        answer.headers[name] = head.headers[name].joined(separator: ", ")
+      }
       state.lastMove = .now
       let isEmpty = request.method == .head || answer.expectedLength == 0
+      if answer.expectedLength == 0 { answer.takenLength = 0 }
       let isUnwanted =
         (200..<300).contains(answer.status)
         && (request.isWanted.map { !$0(answer) } ?? (answer.status == 200 && !request.wantsContent || request.isUnasked(answer.status)))
@@ -135,8 +140,9 @@ final class AnswerCollector: HTTPClientResponseDelegate {
     let isWanted = part.withUnsafeReadableBytes { sink.take($0) }
     state.withLock { state in
       state.lastMove = .now
-      state.received += part.readableBytes
+      state.received += Int64(part.readableBytes)
       let isWhole = state.answer?.expectedLength.map { state.received >= $0 } ?? false
+      if isWhole { state.answer?.takenLength = state.received }
       if isWhole || !isWanted { state.complete(in: exchange.phase) }
     }
     return isWanted ? eventLoop.makeSucceededVoidFuture() : eventLoop.makeFailedFuture(Enough())
@@ -149,7 +155,10 @@ final class AnswerCollector: HTTPClientResponseDelegate {
   }
 
   func didFinishRequest(task: HTTPClient.Task<Void>) throws {
-    state.withLock { $0.complete(in: exchange.phase) }
+    state.withLock { state in
+      if request.receiver != nil, state.answer?.headers["transfer-encoding"] != nil { state.answer?.takenLength = state.received }
+      state.complete(in: exchange.phase)
+    }
   }
 }
 

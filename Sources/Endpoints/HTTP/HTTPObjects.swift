@@ -25,26 +25,25 @@ extension HTTPSession {
   func read(
     _ path: String, _ range: Range<Int64>?, of version: String?, into sink: any ByteSink
   ) async throws(Failure) -> Finding {
-    var request = HTTPRequest(method: .get, url: url(path))
-    request.headers.append(("Accept-Encoding", "identity"))
-    if let range { request.headers.append(("Range", range.asHeader)) }
-    request.receiver = sink
-    let isPart = { @Sendable (answer: HTTPAnswer) in
-      guard let range else { return answer.status == 200 }
-      return answer.status == 206 && answer.headers["content-range"]?.hasPrefix("bytes \(range.lowerBound)-") == true
+    let get = ObjectGet(path, range, from: base.origin, into: sink)
+    var request = HTTPRequest(method: .get, url: url(path), headers: get.headers)
+    let fault = { @Sendable (answer: HTTPAnswer) -> Failure? in
+      // Servers of files send who asks for a directory to its name with a slash, where there is a page of what is in it.
+      if answer.url.hasSuffix("\(URLText.encoded(path))/") { return .directory(path) }
+      if let coding = answer.foreignCoding(of: path) { return .coded(path, coding, from: answer.url) }
+      if let version, let other = Stored(path, answer).version, !Stored.mayBe(version, other) { return .replaced(path) }
+      return get.fault(in: answer)
     }
-    let isVersion = { @Sendable (answer: HTTPAnswer) in
-      guard let version, let other = Stored(path, answer).version else { return true }
-      return Stored.mayBe(version, other)
-    }
-    request.isWanted = { isPart($0) && isVersion($0) }
+    request.receiver = get
+    request.isWanted = { fault($0) == nil }
     let answer = try await send(request)
     switch answer.status {
     case 404, 410: return .nothing
-    case 200..<300 where !isVersion(answer):
-      return .untold(answer.withEvidence(Failure(.rejected, "\(path) is not on \(base.origin) any more as it was")))
-    case 200..<300 where isPart(answer): return .stored(Stored(path, answer))
-    case 200..<300 where range != nil: return .untold(answer.withEvidence(Failure(.protocol, "\(base.origin) sends no parts of an object")))
+    case 416 where range != nil: return .untold(answer.withEvidence(.replaced(path)))
+    case 200..<300:
+      if let fault = fault(answer) { return .untold(answer.withEvidence(fault)) }
+      try get.checkEnd(of: answer)
+      return .stored(Stored(path, answer))
     default: return .untold(answer.statusFailure(base.origin) ?? noAnswer(answer, to: "GET", path))
     }
   }
@@ -60,22 +59,39 @@ extension Stored {
     self.init(path, isDirectory: false)
     size =
       answer.status == 206
-      ? answer.headers["content-range"]?.split(separator: "/").last.flatMap { Int64($0) }
-      : answer.headers["content-length"].flatMap { Int64($0) }
+      ? answer.contentRange?.total : answer.headers["content-length"].flatMap { Int64($0) } ?? answer.takenLength
     modified = answer.headers["last-modified"].flatMap { HTTPDate.seconds($0) }.map { $0.multipliedSaturated(by: 1000) }
-    version = Stored.version(tag: answer.headers["etag"], modified: answer.headers["last-modified"], size: size)
+    checksums = answer.checksums
+    note(tag: answer.headers["etag"], modified: answer.headers["last-modified"], date: answer.headers["date"])
   }
 
-  /// The entity tag, the date and the size, as far as they are told; nil without the first two. A tag may be weak at first, and strong a second
-  /// later, as Apache's are: that makes no difference.
-  static func version(tag: String?, modified: String?, size: Int64?) -> String? {
-    guard tag != nil || modified != nil else { return nil }
+  /// Makes a version of what HTTP tells of an object: the entity tag, the date and the size, as far as they are told; none without the first two.
+  /// A tag may be weak at first, and strong a second later, as Apache's are: that makes no difference.
+  ///
+  /// - Parameters:
+  ///   - modified: `Last-Modified`.
+  ///   - date: when the server said so.
+  mutating func note(tag: String?, modified: String?, date: String?) {
+    isYoung = Stored.isYoung(tag: tag, modified: modified, date: date)
+    guard tag != nil || modified != nil else { return }
     let strong = tag.map { $0.hasPrefix("W/") ? String($0.dropFirst(2)) : $0 }
-    return [strong ?? "", modified ?? "", size.map { "\($0)" } ?? ""].joined(separator: "\n")
+    version = [strong ?? "", modified ?? "", size.map { "\($0)" } ?? ""].joined(separator: "\n")
+    let word = (strong ?? "").filter { $0 != "\"" }
+    for algorithm in HashAlgorithm.allCases { hints[algorithm] = Checksum(algorithm, hex: word) }
+  }
+
+  /// Whether something else may come to have the same tag or date: within the second of its last change, where they are made of that
+  /// (RFC 9110, 8.8.2.2). The tags of nginx and AList are that second and the size; Apache calls its own weak as long as that lasts.
+  private static func isYoung(tag: String?, modified: String?, date: String?) -> Bool {
+    let isWeak = tag?.hasPrefix("W/") ?? true
+    guard let changed = modified.flatMap({ HTTPDate.seconds($0) }) else { return isWeak }
+    let now = date.flatMap { HTTPDate.seconds($0) } ?? millisecondsNow() / 1000
+    guard now.subtractingSaturated(changed) < 2 else { return false }
+    return isWeak || tag.flatMap { Int64($0.drop { $0 == "\"" }.prefix { $0 != "-" }, radix: 16) } == changed
   }
 
   /// Whether two versions may be of the same object: a tag decides; but `PROPFIND` may tell none where `GET` does, as at nginx.
-  fileprivate static func mayBe(_ one: String, _ other: String) -> Bool {
+  static func mayBe(_ one: String, _ other: String) -> Bool {
     let parts = [one, other].map { $0.split(separator: "\n", omittingEmptySubsequences: false) }
     let told = zip(parts[0], parts[1]).map { $0.isEmpty || $1.isEmpty ? nil : $0 == $1 }
     return (told.first ?? nil) ?? told.allSatisfy { $0 ?? true }

@@ -52,6 +52,6 @@ struct HTTPRequest: Sendable {
 }
 
 extension Range<Int64> {
-  /// As the header `Range` has it (RFC 9110, 14.1.2). One of no bytes can't be asked for.
-  var asHeader: String { "bytes=\(lowerBound)-\(upperBound.subtractingSaturated(1))" }
+  /// As the header `Range` has it (RFC 9110, 14.1.2), up to the end if that is not known. One of no bytes can't be asked for.
+  var asHeader: String { "bytes=\(lowerBound)-\(upperBound == .max ? "" : String(upperBound - 1))" }
 }

@@ -67,6 +67,11 @@ public protocol Store: Sendable {
   /// - Throws: what the question fails with. That nothing is there, or that the server does not tell, is an answer.
   func stat(_ path: String, fresh: Bool) async throws(Failure) -> Finding
 
+  /// Makes sure that nothing is at `path`, where `stat` or `read` has said so and it must be certain.
+  ///
+  /// - Throws: what keeps it from being so.
+  func confirmNothing(at path: String) async throws(Failure)
+
   /// Why nothing can be asked of what is at `path`; nil if it can. May ask that itself.
   func silence(at path: String) async -> Failure?
 
@@ -239,7 +244,10 @@ public struct Stored: Sendable, Equatable {
   public var size: Int64?
   /// The time of last change in milliseconds since 1970; nil if the server does not say.
   public var modified: Int64?
+  /// What it must have.
   public var checksums: [HashAlgorithm: Checksum] = [:]
+  /// What proves it where it has it, and says nothing where it has not: entity tags that may be hashes.
+  public var hints: [HashAlgorithm: Checksum] = [:]
   /// Differs from that of another object at the same path; nil if the server tells nothing that would.
   public var version: String?
   /// Whether an object that replaces it now might have the same version and size: the version is made of a time in seconds, and that second has
@@ -250,6 +258,16 @@ public struct Stored: Sendable, Equatable {
     self.path = path
     self.isDirectory = isDirectory
     self.size = size
+  }
+}
+
+extension Failure {
+  /// Something else has come to `path` since it was looked at, or begun to be read.
+  static func replaced(_ path: String) -> Failure { Failure(.input, "\(path) was replaced while it was read") }
+
+  /// - Parameter path: of what was to be read as an object.
+  static func directory(_ path: String) -> Failure {
+    Failure(.rejected, "\(path) is a directory", hint: "sluice ls shows what is in it")
   }
 }
 
@@ -275,6 +293,7 @@ extension Store {
   public func checkOptions(_ options: [String: String]) throws(Failure) {}
   public func checkUse(_ use: Use, _ options: [String: String]) throws(Failure) {}
   public func replaces(_ attributes: Attributes) -> Bool { true }
+  public func confirmNothing(at path: String) async throws(Failure) {}
   public func silence(at path: String) async -> Failure? { nil }
   public var probesFirst: Bool { false }
   public func probeNew(_ path: String) async throws(Failure) {}

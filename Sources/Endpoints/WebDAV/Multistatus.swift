@@ -10,15 +10,19 @@ struct Multistatus: Sendable {
     """
 
   private let responses: [XMLTree]
+  private let date: String?
 
   /// Nil if it is none.
-  init?(_ body: [UInt8]) {
+  ///
+  /// - Parameter date: when the server said so, as the header has it.
+  init?(_ body: [UInt8], date: String? = nil) {
     guard let tree = XMLTree(parsing: body), tree.name == "multistatus" else { return nil }
     responses = tree.all("response")
+    self.date = date
   }
 
   /// What is said of `path`, where that alone was asked for; nil if that is nothing that has a meaning.
-  func finding(_ path: String) -> Finding? { responses.first.flatMap { Multistatus.finding(path, $0) } }
+  func finding(_ path: String) -> Finding? { responses.first.flatMap { finding(path, $0) } }
 
   /// What is in `directory`, without itself. Addresses may have a host, and begin otherwise than here where a proxy is on the way, so that the
   /// last part of each counts; the directory has fewer parts than what is in it.
@@ -30,26 +34,34 @@ struct Multistatus: Sendable {
     let folder = directory == "/" ? "" : directory
     return all.compactMap { response, parts in
       guard parts.count > own, let last = parts.last, let name = try? URLText.decoded(last), Multistatus.isName(name) else { return nil }
-      return Multistatus.finding("\(folder)/\(name)", response)?.stored
+      return finding("\(folder)/\(name)", response)?.stored
     }
   }
 
   /// Nothing else may lead out of the directory.
   private static func isName(_ text: String) -> Bool { !text.isEmpty && text != "." && text != ".." && !text.contains("/") }
 
-  private static func finding(_ path: String, _ response: XMLTree) -> Finding? {
-    if let status = response["status"]?.text, code(of: status) == 404 { return .nothing }
-    let properties = response.all("propstat").filter { ($0["status"]?.text).flatMap(code) ?? 200 == 200 }.compactMap { $0["prop"] }
+  private func finding(_ path: String, _ response: XMLTree) -> Finding? {
+    if let status = response["status"]?.text, Multistatus.code(of: status) == 404 { return .nothing }
+    let properties = response.all("propstat").filter { ($0["status"]?.text).flatMap(Multistatus.code) ?? 200 == 200 }.compactMap {
+      $0["prop"]
+    }
     guard !properties.isEmpty else { return nil }
     let find = { (name: String) in properties.lazy.compactMap { $0[name] }.first }
     var stored = Stored(path, isDirectory: find("resourcetype")?["collection"] != nil)
     stored.size = find("getcontentlength").flatMap { Int64($0.text) }
     let modified = find("getlastmodified")?.text
     stored.modified = modified.flatMap { HTTPDate.seconds($0) }.map { $0.multipliedSaturated(by: 1000) }
-    stored.version = Stored.version(tag: find("getetag")?.text, modified: modified, size: stored.size)
+    stored.note(tag: find("getetag")?.text, modified: modified, date: date)
+    if stored.isDirectory == true { (stored.isYoung, stored.hints) = (false, [:]) }
     // ownCloud and Nextcloud keep the hashes that an upload comes with. One text holds them all: SHA1:… MD5:… ADLER32:….
     let sums = find("checksums")?.all("checksum").flatMap { $0.text.split(separator: " ") } ?? []
-    stored.checksums[.sha1] = sums.first { $0.uppercased().hasPrefix("SHA1:") }.flatMap { Checksum(.sha1, hex: $0.dropFirst(5)) }
+    for algorithm in HashAlgorithm.allCases {
+      let name = "\(algorithm.rawValue.uppercased()):"
+      stored.checksums[algorithm] = sums.first { $0.uppercased().hasPrefix(name) }.flatMap {
+        Checksum(algorithm, hex: $0.dropFirst(name.count))
+      }
+    }
     return .stored(stored)
   }
 

@@ -77,7 +77,7 @@ public struct WebDAV: BuiltInStore, RenamingStore, DirectoryStore {
     let answer = try await propfind(path, depth: "0")
     switch answer.status {
     case 207:
-      guard let finding = Multistatus(answer.body)?.finding(path) else { throw notXML(answer, path) }
+      guard let finding = Multistatus(answer.body, date: answer.headers["date"])?.finding(path) else { throw notXML(answer, path) }
       return finding
     case 200..<300: throw answer.withEvidence(notWebDAV)
     case 404: return .nothing
@@ -198,7 +198,9 @@ public struct WebDAV: BuiltInStore, RenamingStore, DirectoryStore {
     let answer = try await propfind(directory == "/" ? directory : directory + "/", depth: "1")
     switch answer.status {
     case 207:
-      guard let told = Multistatus(answer.body), let own = told.finding(directory) else { throw notXML(answer, directory) }
+      guard let told = Multistatus(answer.body, date: answer.headers["date"]), let own = told.finding(directory) else {
+        throw notXML(answer, directory)
+      }
       guard let stored = own.stored else { return nil }
       try checkFolder(stored)
       return Listing(told.entries(of: directory))
