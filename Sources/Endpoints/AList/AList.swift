@@ -28,12 +28,14 @@ public struct AList: BuiltInStore, RenamingStore, DirectoryStore {
   }
 
   let api: AListAPI
+  let places: AListPlaces
   private let folders: AListFolders
   private let tasks: AListTasks
   private let warn: @Sendable (String) -> Void
 
   public init(_ remote: Remote, _ context: EndpointContext) throws(Failure) {
     api = try AListAPI(remote, context)
+    places = AListPlaces(api)
     folders = AListFolders(api)
     tasks = AListTasks(api)
     warn = context.warn
@@ -42,6 +44,22 @@ public struct AList: BuiltInStore, RenamingStore, DirectoryStore {
   public func close() async { await api.close() }
 
   public func objectPath(_ text: String) throws(Failure) -> String {
+    warnOfLength(text)
+    return try AList.objectPath(text)
+  }
+
+  public func directoryPath(_ text: String) throws(Failure) -> String {
+    warnOfLength(text)
+    return try AList.directoryPath(text)
+  }
+
+  private func warnOfLength(_ text: String) {
+    if let name = text.split(separator: "/").last, name.utf8.count > 255 {
+      warn("the name is longer than 255 bytes, which many storages refuse")
+    }
+  }
+
+  static func objectPath(_ text: String) throws(Failure) -> String {
     let path = try directoryPath(text)
     guard path != "/", !text.hasSuffix("/") else {
       throw Failure(.usage, "\(path) names a directory", hint: "add the name of the object: \(path == "/" ? "" : path)/NAME")
@@ -50,7 +68,7 @@ public struct AList: BuiltInStore, RenamingStore, DirectoryStore {
   }
 
   /// Paths that the server would change, or take for another one, are refused (server/middlewares/fsup.go, pkg/utils/path.go).
-  public func directoryPath(_ text: String) throws(Failure) -> String {
+  private static func directoryPath(_ text: String) throws(Failure) -> String {
     let segments = text.split(separator: "/", omittingEmptySubsequences: true)
     if segments.contains(where: { $0 == "." || $0 == ".." }) {
       throw Failure(.usage, "the path \(text) has a . or .. in it", hint: "write the path out")
@@ -58,7 +76,6 @@ public struct AList: BuiltInStore, RenamingStore, DirectoryStore {
     if text.contains("\\") {
       throw Failure(.rejected, "AList cannot hold a name with a backslash: \(text)", hint: "choose another name")
     }
-    if let name = segments.last, name.utf8.count > 255 { warn("the name is longer than 255 bytes, which many storages refuse") }
     return "/" + segments.joined(separator: "/")
   }
 

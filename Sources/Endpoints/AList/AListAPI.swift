@@ -13,13 +13,15 @@ struct AListReply: Sendable {
   var saysMissing: Bool { code == 500 && AListCode.saysMissing(message) }
   /// Whether something is where an object or a name was to come.
   var saysExisting: Bool { code == 403 && message.contains("exists") }
+  /// Whether it may be asked again without a refresh, which not everybody may have. Of the words some may be masked.
+  var refusesRefresh: Bool { code == 403 }
   /// Whether it says nothing of the path: the server does not know who asks, or answers nobody now.
   var mustBeTold: Bool { code == 401 || code == 402 || code == 429 || AListCode.saysStarting(message) }
 
   /// What `/api/fs/list` says of what is in a folder.
   func entries(in folder: String) -> [Stored] {
     (data?["content"]?.array ?? []).compactMap { entry in
-      entry["name"]?.string.flatMap { Stored(alist: entry, at: (folder == "/" ? "/" : "\(folder)/") + $0) }
+      entry["name"]?.string.flatMap { Stored(alist: entry, at: (folder == "/" ? "/" : "\(folder)/") + $0, date: answer.headers["date"]) }
     }
   }
 }
@@ -34,16 +36,23 @@ struct AListLook: Sendable {
 }
 
 extension Stored {
+  /// - Parameter date: when the server said so, as the header has it.
   /// - Returns: nil if the server does not say whether it is a folder.
-  init?(alist data: JSONValue, at path: String) {
+  init?(alist data: JSONValue, at path: String, date: String?) {
     guard let isFolder = data["is_dir"]?.bool else { return nil }
     self.init(path, isDirectory: isFolder, size: data["size"]?.integer.flatMap { $0 < 0 ? nil : $0 })
     for algorithm in HashAlgorithm.allCases {
       checksums[algorithm] = data["hash_info"]?[algorithm.rawValue]?.string.flatMap { Checksum(algorithm, hex: $0) }
     }
     // Drives that know no time tell that of Go's zero, or of 1970.
-    guard let text = data["modified"]?.string, let moment = RFC3339.milliseconds(text), moment > 0 else { return }
+    guard let text = data["modified"]?.string, let moment = RFC3339.milliseconds(text), moment > 0 else {
+      isYoung = !isFolder
+      return
+    }
     modified = moment
+    // Go writes no fraction where there is none, as that of drives that know whole seconds.
+    let now = date.flatMap { HTTPDate.seconds($0) } ?? millisecondsNow() / 1000
+    isYoung = !isFolder && !text.contains(".") && now.subtractingSaturated(moment / 1000) < 2
     version = "\(text) \(size ?? 0)"
   }
 }
@@ -116,7 +125,7 @@ final class AListAPI: Sendable {
       guard !reply.mustBeTold else { throw error }
       return AListLook(finding: .untold(error))
     }
-    guard let data = reply.data, let stored = Stored(alist: data, at: path) else {
+    guard let data = reply.data, let stored = Stored(alist: data, at: path, date: reply.answer.headers["date"]) else {
       throw reply.answer.withEvidence(Failure(.protocol, "\(origin) does not say whether \(path) is a folder"))
     }
     return AListLook(finding: .stored(stored), data: data)
@@ -248,18 +257,24 @@ final class AListAPI: Sendable {
   }
 
   /// Where an object is to be had, by what `fs/get` says: the server itself, reached as this remote says and not as the server believes, or
-  /// wherever the storage has it.
+  /// wherever the storage has it. The first address that does not refuse it is the right one.
   ///
-  /// - Parameter isCoded: whether the server decodes the path twice, as AList does.
-  func downloadURL(_ rawURL: String, of path: String, isDecodedTwice: Bool) -> String? {
-    guard let start = rawURL.firstRange(of: "://")?.upperBound else { return nil }
+  /// - Parameter isDecodedTwice: whether the server decodes the path twice, as AList does.
+  func downloadURLs(_ rawURL: String, of path: String, isDecodedTwice: Bool) -> [String] {
+    guard let start = rawURL.firstRange(of: "://")?.upperBound else { return [] }
     let rest = rawURL[start...].drop { $0 != "/" }
     let query = rest.drop { $0 != "?" }
-    guard rest.hasPrefix("\(base.path)/p/") || rest.hasPrefix("\(base.path)/d/"),
-      let full = try? URLText.decoded(rest.dropLast(query.count).dropFirst(base.path.utf8.count)), full.hasSuffix(path)
-    else { return rawURL }
+    let isOurs = RedirectTarget(rawURL, from: url(""))?.origin == base.origin
+    // What stands before it may be another sub-path than here, where a proxy is on the way.
+    let begin = ["\(base.path)/p/", "\(base.path)/d/"].first(where: rest.hasPrefix).map { _ in base.path.utf8.count }
+    let place = rest.dropLast(query.count)
+    let marks = ["/p/", "/d/"].compactMap { place.firstRange(of: $0)?.lowerBound }
+    guard let mark = begin.map({ place.index(place.startIndex, offsetBy: $0) }) ?? marks.min(),
+      let full = try? URLText.decoded(place[mark...]), isOurs || full.hasSuffix(path)
+    else { return [rawURL] }
     let once = URLText.encoded(full)
-    return url(isDecodedTwice ? URLText.encoded(once) : once) + query
+    let own = url(isDecodedTwice ? URLText.encoded(once) : once) + query
+    return isOurs ? [own] : [own, rawURL]
   }
 }
 

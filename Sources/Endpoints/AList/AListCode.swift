@@ -64,7 +64,9 @@ enum AListCode {
       return Failure(.auth, "the credentials were not accepted: \(words)", hint: "check the token; one from the admin page does not expire")
     case 402: return Failure(.auth, "a second factor is wanted: \(words)", hint: "use a token from the admin page")
     case 403 where reply.message.contains("permission") || reply.message.contains("guest"):
-      return Failure(.auth, "no permission for \(path): \(words)")
+      // Of folders with one of their own.
+      let hint = reply.message.contains("password is incorrect") ? "a user who may see the folder without its password needs none" : nil
+      return Failure(.auth, "no permission for \(path): \(words)", hint: hint)
     default: break
     }
     switch RetryTable.verdict(of: reply.code, reply.message, in: rules) {

@@ -3,72 +3,145 @@ import Synchronization
 
 /// Reading back what is there.
 extension AList {
+  /// Without the warning of long names: what is there has one already.
+  public func sourcePath(_ text: String) throws(Failure) -> String { try AList.objectPath(text) }
+
   /// From where `fs/get` says it is to be had: the server itself, or wherever the storage has it.
   public func read(
     _ path: String, _ range: Range<Int64>?, of version: String?, into sink: any ByteSink
   ) async throws(Failure) -> Finding {
-    let look = try await api.look(at: path)
-    guard let stored = look.finding.stored, let data = look.data else { return look.finding }
-    if stored.isDirectory == true { throw Failure(.rejected, "\(path) is a directory", hint: "name an object") }
-    let replaced = Finding.untold(Failure(.server, "\(path) was replaced while it was read", retryable: true))
-    if let version, stored.version != version { return replaced }
-    let size = stored.size ?? .max
-    let wanted = (range ?? 0..<size).clamped(to: 0..<size)
-    guard !wanted.isEmpty else { return .stored(stored) }
-    var request = HTTPRequest(method: .get, url: "")
-    // Asked for as a part, an object comes with another status than AList's words about it, which have status 200.
-    request.headers = [("Range", "bytes=\(wanted.lowerBound)-\(wanted.upperBound == .max ? "" : String(wanted.upperBound - 1))")]
-    let gate = PartGate(sink)
-    request.receiver = gate
-    request.isWanted = { gate.opens(for: $0) }
-    var answer = try await download(path, data, request)
-    if answer.status == 206 {
-      let total = answer.headers["content-range"]?.split(separator: "/").last.flatMap { Int64($0) }
-      return total == nil || stored.size == nil || total == stored.size ? .stored(stored) : replaced
+    let read = AListRead(path: path, range: range, version: version, sink: CountingSink(sink), api: api)
+    let place = try await places.place(of: path)
+    let refusal: Failure
+    do throws(Failure) { return try await read.from(place) } catch { refusal = error }
+    // The address may be good no more, as its sign ends; and OpenList answers for what is not there as for any other fault.
+    guard refusal.httpStatus != nil, read.sink.count == 0 else { throw refusal }
+    let isFresh = place.isFresh
+    place.end()
+    let next = try await places.place(of: path)
+    guard next.look.finding.stored != nil, !isFresh || next.look.finding.stored?.version != place.look.finding.stored?.version else {
+      guard next.look.finding.stored == nil else { throw refusal }
+      return next.look.finding
     }
-    if let failure = answer.statusFailure(api.origin) { throw failure }
-    answer.body = gate.words.beginning
-    if let reply = AListReply(answer) { try AListCode.check(reply, path) }
-    throw answer.withEvidence(Failure(.protocol, "\(api.origin) does not give \(path) in parts"))
-  }
-
-  private func download(_ path: String, _ data: JSONValue, _ request: HTTPRequest) async throws(Failure) -> HTTPAnswer {
-    let isAList = data["virtual_path"] != nil
-    // AList makes web pages of these (server/handles/down.go, localProxy), but not for WebDAV.
-    if isAList, path.lowercased().hasSuffix(".md") { return try await api.downloadByDAV(path, request) }
-    guard let url = data["raw_url"]?.string.flatMap({ api.downloadURL($0, of: path, isDecodedTwice: isAList) }) else {
-      throw Failure(.protocol, "\(api.origin) does not say where \(path) is to be had")
-    }
-    var request = request
-    request.url = url
-    return try await api.download(request)
+    return try await read.from(next)
   }
 
   public func list(_ directory: String, page: String?) async throws(Failure) -> Listing? {
     let number = page.flatMap { Int($0) } ?? 1
     // A server may remember what is there no more. It looks anew for who may put something there.
     var reply = try await api.list(directory, page: number, refreshing: number == 1)
-    if number == 1, reply.code == 403 { reply = try await api.list(directory, page: 1, refreshing: false) }
-    if reply.saysMissing { return nil }
+    if reply.refusesRefresh { reply = try await api.list(directory, page: number, refreshing: false) }
+    if reply.saysMissing {
+      try await confirmNothing(at: directory)
+      return nil
+    }
     try AListCode.check(reply, directory)
     let (seen, overflows) = number.multipliedReportingOverflow(by: AListAPI.pageSize)
     let total = reply.data?["total"]?.integer ?? 0
     return Listing(reply.entries(in: directory), next: !overflows && Int64(seen) < total ? String(number + 1) : nil)
   }
+
+  /// The servers say `object not found` of what could not be listed, too (internal/op/fs.go of OpenList), so that what counts is the listing of the
+  /// folder above, asked of the storage anew, in which it is not.
+  public func confirmNothing(at path: String) async throws(Failure) {
+    guard path != "/" else {
+      throw Failure(.server, "\(api.origin) finds no folder of this user, which may be a fault of its storage", retryable: true)
+    }
+    let folder = AList.parent(of: path)
+    var isRefreshed = true
+    var page = 1
+    while true {
+      var reply = try await api.list(folder, page: page, refreshing: isRefreshed && page == 1)
+      if reply.refusesRefresh {
+        isRefreshed = false
+        reply = try await api.list(folder, page: page, refreshing: false)
+      }
+      if reply.saysMissing { return try await confirmNothing(at: folder) }
+      try AListCode.check(reply, folder)
+      let entries = reply.entries(in: folder)
+      guard !entries.contains(where: { $0.path.utf8.elementsEqual(path.utf8) }) else {
+        throw reply.answer.withEvidence(
+          Failure(.server, "\(api.origin) lists \(path) and says that it is not there", hint: "try again later", retryable: true))
+      }
+      guard !entries.isEmpty, Int64(saturating: Double(page) * Double(AListAPI.pageSize)) < reply.data?["total"]?.integer ?? 0 else {
+        break
+      }
+      page += 1
+    }
+    // The driver of local files remembers no listing.
+    if !isRefreshed, try await api.look(at: folder).driver?.lowercased() != "local" {
+      throw Failure(
+        .auth, "\(api.origin) may only remember that \(path) is not there, and this user may not have it look again",
+        hint: "a user who may upload to the folder may")
+    }
+  }
 }
 
-/// Lets a part of an object through, and keeps the words that come in its stead.
-private final class PartGate: ByteSink {
-  let words = BodyReceiver(limit: 4096)
+/// What `fs/get` said of an object a moment ago, so that it need not be asked for each part of it.
+final class AListPlace: Sendable {
+  /// Short for what may be replaced at any time, long for what is asked many times a second.
+  private static let validity = Duration.seconds(10)
+  private static let freshness = Duration.seconds(1)
+
+  private struct State {
+    var hasEnded = false
+    /// What the first answer with bytes of it told.
+    var version: String?
+  }
+
+  let look: AListLook
+  private let moment = ContinuousClock.now
+  private let state = Mutex(State())
+
+  init(_ look: AListLook) { self.look = look }
+
+  /// Whether it was asked for just now.
+  var isFresh: Bool { moment.duration(to: .now) < AListPlace.freshness }
+  var isSpent: Bool { state.withLock { $0.hasEnded } || look.finding.stored == nil || moment.duration(to: .now) > AListPlace.validity }
+
+  /// Has it asked for anew.
+  func end() { state.withLock { $0.hasEnded = true } }
+
+  /// Whether an answer that is a part is of the object that it told of, and of that which the first such answer was of.
+  func isSame(_ answer: HTTPAnswer, at path: String) -> Bool {
+    guard answer.status == 206 else { return true }
+    let stored = Stored(path, answer)
+    if let size = look.finding.stored?.size, let other = stored.size, other != size { return false }
+    return state.withLock { state in
+      guard let first = state.version, let other = stored.version else {
+        state.version = stored.version
+        return true
+      }
+      return Stored.mayBe(first, other)
+    }
+  }
+}
+
+/// The places of a run. Several parts of an object are asked for at once, and its place once.
+final class AListPlaces: Sendable {
+  private let api: AListAPI
+  private let asked = SingleFlight<AListPlace>()
+
+  init(_ api: AListAPI) { self.api = api }
+
+  func place(of path: String) async throws(Failure) -> AListPlace {
+    try await asked.value(of: path, unless: \.isSpent) { [api] () throws(Failure) in AListPlace(try await api.look(at: path)) }
+  }
+}
+
+/// Counts what goes through.
+final class CountingSink: ByteSink {
   private let sink: any ByteSink
-  private let isOpen = Atomic(false)
+  private let taken = Atomic<Int64>(0)
 
   init(_ sink: any ByteSink) { self.sink = sink }
 
-  func opens(for answer: HTTPAnswer) -> Bool {
-    isOpen.store(answer.status == 206, ordering: .relaxed)
-    return true
+  var count: Int64 { taken.load(ordering: .relaxed) }
+
+  func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    taken.wrappingAdd(Int64(bytes.count), ordering: .relaxed)
+    return sink.take(bytes)
   }
 
-  func take(_ bytes: UnsafeRawBufferPointer) -> Bool { (isOpen.load(ordering: .relaxed) ? sink : words).take(bytes) }
+  func isReady(_ go: @escaping @Sendable () -> Void) -> Bool { sink.isReady(go) }
 }

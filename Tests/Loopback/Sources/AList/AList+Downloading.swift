@@ -10,8 +10,13 @@ extension AList {
     guard exchange.queryValue("sign") == "loopback:0" else { return refused(401, "sign invalid") }
     guard let facts = folder.facts(entry) else { return refused(500, missing(entry)) }
     guard !facts.isDirectory else { return refused(500, "not a file") }
-    if !isOpenList, entry.lowercased().hasSuffix(".md") { return .html("<p>a page that was made of \(entry)</p>\n") }
-    return exchange.file(folder.real(entry), size: facts.size)
+    var answer = exchange.file(folder.real(entry), size: facts.size, headers: facts.taggedHeaders)
+    if !isOpenList, entry.lowercased().hasSuffix(".md"), exchange.method == "GET", [200, 206].contains(answer.status) {
+      // Of a part, too, and with the status and the range of it.
+      answer.body = .bytes(Array("<p>a page that was made of \(entry)</p>\n".utf8))
+      answer.headers.append(("Content-Type", "text/html; charset=utf-8"))
+    }
+    return answer
   }
 
   /// AList answers with status 200 whatever the code, OpenList with a page.

@@ -1,6 +1,14 @@
 extension Exchange {
   /// The answer to a GET or HEAD of a file, or of the one part of it that `Range` asks for (RFC 9110, 14).
-  func file(_ path: String, size: Int64) -> Answer {
+  ///
+  /// - Parameter headers: that it has whatever is asked for.
+  func file(_ path: String, size: Int64, headers: [(String, String)] = []) -> Answer {
+    var answer = body(path, size)
+    if answer.status < 400 { answer.headers += headers }
+    return answer
+  }
+
+  private func body(_ path: String, _ size: Int64) -> Answer {
     guard method != "HEAD" else { return Answer(body: .omitted(size: size)) }
     guard let range = header("Range").flatMap({ Exchange.range($0, of: size) }) else { return Answer(body: .file(path, size: size)) }
     guard range.lowerBound < size else {
@@ -19,5 +27,15 @@ extension Exchange {
     guard start < size else { return start..<start }
     guard !ends[1].isEmpty else { return start..<size }
     return Int64(ends[1]).flatMap { $0 >= start ? start..<min($0, size - 1) + 1 : nil }
+  }
+}
+
+extension FileFacts {
+  /// As Go's servers of files tell them.
+  var headers: [(String, String)] { [("Accept-Ranges", "bytes"), ("Last-Modified", modified.httpDate)] }
+
+  /// As AList and OpenList do, whose tag is made of the second and the size.
+  var taggedHeaders: [(String, String)] {
+    headers + [("Etag", "\"\(String(modified.seconds, radix: 16))-\(String(size, radix: 16))\"")]
   }
 }

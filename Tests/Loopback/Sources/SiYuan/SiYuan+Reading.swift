@@ -26,7 +26,7 @@ extension SiYuan {
       return Answer(status: 403)
     }
     guard let facts = workspace.facts(entry), !facts.isDirectory else { return Answer(status: 404) }
-    var answer = exchange.file(workspace.real(entry), size: facts.size)
+    var answer = exchange.file(workspace.real(entry), size: facts.size, headers: facts.headers)
     answer.headers.append(("Content-Type", Self.contentType(entry)))
     return answer
   }

@@ -106,6 +106,6 @@ struct WebDAV: Sendable {
       guard isHead else { return WebDAV.status(405) }
       return Answer(headers: alist.isOpenList ? [("Content-Type", "httpd/unix-directory")] : [])
     }
-    return exchange.file(folder.real(path), size: facts.size)
+    return exchange.file(folder.real(path), size: facts.size, headers: facts.taggedHeaders)
   }
 }
