@@ -14,12 +14,6 @@ import Synchronization
 /// All pipes are made before the first child is started. Whoever finds the first thing wrong says so in `fail`: that stops the ring and
 /// wakes the reader, closed pipes end the children, and the first failure is the one that is reported.
 final class FillRun: Sendable {
-  private struct Filter: Sendable {
-    let command: Command
-    let input: Descriptor
-    let output: Descriptor
-  }
-
   /// The consumer of the ring that writes; those behind it hash.
   private static let writer = 0
 
@@ -30,9 +24,8 @@ final class FillRun: Sendable {
   private let source: Source
   /// The write end of the pipe that a command fills.
   private let commandOutput: Descriptor?
-  private let filters: [Filter]
-  /// Where the writer's bytes go if there are filters, and where the object then comes from.
-  private let filterEnds: (input: Descriptor, output: Descriptor)?
+  /// What the writer's bytes go through, if there is something.
+  private let filters: FilterChain?
   private let guards: [Guard]
   private let object: any ObjectSink
   /// That of the input; nil if the object is the input.
@@ -69,22 +62,11 @@ final class FillRun: Sendable {
       commandOutput = nil
     }
     guards = try plan.guards.map { (line) throws(Failure) in Guard(line: line, pipe: try makePipe()) }
-    if plan.filters.isEmpty {
-      filters = []
-      filterEnds = nil
-    } else {
-      let pipes = try (0...plan.filters.count).map { (_) throws(Failure) in try makePipe() }
-      filters = plan.filters.enumerated().map { index, line in
-        Filter(command: Command(shell: line, role: "filter"), input: pipes[index].read, output: pipes[index + 1].write)
-      }
-      filterEnds = (pipes[0].write, pipes[plan.filters.count].read)
-      pipes[0].write.stopBlocking()
-      enlargePipe(pipes[0].write.raw, to: 1 << 20)
-    }
+    filters = plan.filters.isEmpty ? nil : try FilterChain(plan.filters, interrupt)
   }
 
   /// Bytes of the object, where they can be known before: the input is a regular file and nothing changes it.
-  var expectedObjectLength: Int64? { plan.gzip == nil && filters.isEmpty ? source.rest : nil }
+  var expectedObjectLength: Int64? { plan.gzip == nil && filters == nil ? source.rest : nil }
 
   /// Runs everything to its end.
   ///
@@ -94,16 +76,16 @@ final class FillRun: Sendable {
     await withTaskCancellationHandler {
       await withTaskGroup(of: Void.self) { group in
         if let commandOutput { group.addTask { await self.runInputCommand(commandOutput) } }
-        for filter in filters {
-          group.addTask { await self.run(filter) }
+        for index in filters?.indices ?? 0..<0 {
+          group.addTask { await self.runFilter(index) }
         }
         for item in guards {
           group.addTask { await self.run(item) }
         }
         group.addTask { await self.thread { () throws(Failure) in try self.read() } }
         group.addTask { await self.thread { () throws(Failure) in try self.write() } }
-        if let filterEnds {
-          group.addTask { await self.thread { () throws(Failure) in try self.drain(filterEnds.output) } }
+        if let output = filters?.output {
+          group.addTask { await self.thread { () throws(Failure) in try self.drain(output) } }
         } else {
           for (index, hash) in object.hashes.enumerated() {
             group.addTask { await self.thread { () throws(Failure) in try self.compute(hash, consumer: FillRun.writer + 1 + index) } }
@@ -162,15 +144,26 @@ final class FillRun: Sendable {
     }
   }
 
-  private func run(_ filter: Filter) async {
-    await run(filter.command, filter.input, filter.output, describing: "its output is not to be trusted")
+  private func runFilter(_ index: Int) async {
+    do throws(Failure) {
+      try await filters?.run(index, hint: "nothing was uploaded, as its output is not to be trusted")
+    } catch {
+      fail(error)
+    }
   }
 
   /// A guard, for which nobody waits without end.
   private func run(_ item: Guard) async {
     await withTaskGroup { group in
       group.addTask {
-        await self.run(item.command, item.input, nil, describing: "the input is not to be trusted")
+        do throws(Failure) {
+          if let ending = try await item.command.run(input: item.input, output: nil) {
+            throw Failure(
+              .input, "\(item.command.description) \(ending)", hint: "nothing was uploaded, as the input is not to be trusted")
+          }
+        } catch {
+          self.fail(error)
+        }
         item.commandHasEnded()
       }
       group.addTask { [patience = plan.guardPatience] in
@@ -178,16 +171,6 @@ final class FillRun: Sendable {
       }
       await group.next()
       group.cancelAll()
-    }
-  }
-
-  private func run(_ command: Command, _ input: Descriptor, _ output: Descriptor?, describing consequence: String) async {
-    do throws(Failure) {
-      if let ending = try await command.run(input: input, output: output) {
-        throw Failure(.input, "\(command.description) \(ending)", hint: "nothing was uploaded, as \(consequence)")
-      }
-    } catch {
-      fail(error)
     }
   }
 
@@ -235,7 +218,7 @@ final class FillRun: Sendable {
     }
     precondition(inputCount == meter.input, "a block of the input was lost on its way")
     self.checksum.store(frame?.checksum ?? checksum, ordering: .relaxed)
-    try? filterEnds?.input.close()
+    filters?.end()
   }
 
   /// A hasher thread, which looks at the blocks that the writer writes meanwhile.
@@ -245,7 +228,7 @@ final class FillRun: Sendable {
 
   /// The last hasher thread, which looks at what the blocks were made of.
   private func computeOfInput(_ hash: ObjectHash) throws(Failure) {
-    let consumer = FillRun.writer + 1 + (filters.isEmpty ? object.hashes.count : 0)
+    let consumer = FillRun.writer + 1 + (filters == nil ? object.hashes.count : 0)
     _ = try consume(as: consumer) { block in
       hash.update(block.inputBytes)
     } each: { (_) throws(Failure) in
@@ -273,18 +256,7 @@ final class FillRun: Sendable {
   }
 
   private func deliver(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
-    guard let filterEnds else { return try object.append(bytes) }
-    // A filter may end before its input, as `head` does: the rest is read all the same, and the filter's status says whether that was right.
-    guard filterEnds.input.raw >= 0 else { return }
-    let isTaken: Bool
-    do throws(SystemError) {
-      isTaken = try interrupt.writeAll(bytes, to: filterEnds.input)
-    } catch {
-      guard error.code == EPIPE else { throw Failure(.input, "cannot write to \(filters[0].command.description): \(error.words)") }
-      try? filterEnds.input.close()
-      return
-    }
-    if !isTaken { throw .interrupted }
+    if let filters { try filters.deliver(bytes) } else { try object.append(bytes) }
   }
 
   /// The thread behind the last filter.
@@ -312,8 +284,4 @@ extension FillPlan {
     guard let gzip else { return 8 }
     return gzip.threads * (gzip.level == .automatic ? 5 : 2) + 3
   }
-}
-
-private func makePipe() throws(Failure) -> (read: Descriptor, write: Descriptor) {
-  do throws(SystemError) { return try Descriptor.pipe() } catch { throw Failure(.spool, "cannot make a pipe: \(error.words)") }
 }

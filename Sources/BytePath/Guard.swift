@@ -23,7 +23,7 @@ final class Guard: Sendable {
     guard feed.raw >= 0 else { return }
     waitingSince.withLock { $0 = .now }
     do throws(SystemError) {
-      let isTaken = try interrupt.writeAll(bytes, to: feed, unless: { hasEnded.load(ordering: .relaxed) }) {
+      let isTaken = try interrupt.writeAll(bytes, to: feed, unless: { hasEnded.load(ordering: .relaxed) }) { _ in
         waitingSince.withLock { $0 = .now }
       }
       if !isTaken { try feed.close() }

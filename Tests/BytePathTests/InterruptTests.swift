@@ -50,7 +50,7 @@ struct InterruptTests {
         while !rest.isEmpty {
           let piece = Array(rest.prefix(generator.number(1...90_000)))
           let isWritten = try piece.withUnsafeBytes { bytes in
-            try interrupt.writeAll(bytes, to: pipe.write, moved: { moved.add(1, ordering: .relaxed) })
+            try interrupt.writeAll(bytes, to: pipe.write, moved: { _ in moved.add(1, ordering: .relaxed) })
           }
           crew.expect(isWritten, "a write ended early")
           rest = rest.dropFirst(piece.count)

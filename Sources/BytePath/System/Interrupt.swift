@@ -24,10 +24,10 @@ public final class Interrupt: Sendable {
   ///
   /// - Parameters:
   ///   - isOver: asked now and then whether nobody will read any more.
-  ///   - moved: told of each piece that has been taken.
+  ///   - moved: told of each piece that has been taken how many bytes it had.
   /// - Returns: false if the interrupt came first, or it is over.
   public func writeAll(
-    _ bytes: UnsafeRawBufferPointer, to descriptor: Descriptor, unless isOver: () -> Bool = { false }, moved: () -> Void = {}
+    _ bytes: UnsafeRawBufferPointer, to descriptor: Descriptor, unless isOver: () -> Bool = { false }, moved: (Int) -> Void = { _ in }
   ) throws(SystemError) -> Bool {
     let blocks = descriptor.blocks && (try? descriptor.status())?.isRegularFile != true
     var mustWait = blocks
@@ -39,7 +39,7 @@ public final class Interrupt: Sendable {
       mustWait = true
       let piece = blocks ? UnsafeRawBufferPointer(rebasing: rest.prefix(Int(PIPE_BUF))) : rest
       guard let count = try descriptor.writeSome(piece) else { continue }
-      moved()
+      moved(count)
       rest = UnsafeRawBufferPointer(rebasing: rest[count...])
     }
     return true
