@@ -4,7 +4,8 @@
 #   pg-dump-nightly.sh DATABASE FOLDER
 #   pg-dump-nightly.sh shop nas:/backup/shop
 #
-# sluice runs pg_dump itself, so a dump that fails half-way is not uploaded and last week's stays. What pg_dump needs
+# sluice runs pg_dump itself, so a dump that fails half-way is not uploaded and last week's stays. The sum beside the dump
+# lets sluice prove it when it is read back. What pg_dump needs
 # (PGHOST, PGUSER, a .pgpass file) it takes from the environment as always. MIN_SIZE is a second line of defence
 # against a database that is suddenly empty.
 set -eu
@@ -12,4 +13,4 @@ set -eu
 database=$1
 folder=$2
 
-exec sluice -z --verify --min-size "${MIN_SIZE:-1k}" "$folder/$database-$(date +%u).sql.gz" -- pg_dump "$database"
+exec sluice -z --verify --sum --min-size "${MIN_SIZE:-1k}" "$folder/$database-$(date +%u).sql.gz" -- pg_dump "$database"

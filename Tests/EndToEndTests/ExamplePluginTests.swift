@@ -9,6 +9,7 @@ struct ExamplePluginTests {
   private let bytes = Array("some object\n".utf8)
   private static let folder = "\(Document.folder)/examples/plugins"
   private static let rclone = Program.installed("rclone") != nil
+  private static let jq = Program.installed("jq") != nil
   private static let curl = Program.installed("curl") != nil
 
   private var environment: [String: String?] {
@@ -78,7 +79,8 @@ struct ExamplePluginTests {
   @Test("rclone's failures are told apart, and leave nothing", .enabled(if: rclone))
   func rcloneFails() async throws {
     try box.file("disk/there", "old")
-    try await sluice("--no-clobber", "rclone:\(box.work)/disk/there", input: bytes).failure(73, "rejected")
+    try await sluice("--no-clobber", "rclone:\(box.work)/disk/there", input: bytes).failure(
+      73, ExamplePluginTests.jq ? "exists" : "rejected")
     try await sluice("rclone:nowhere:x", input: bytes).failure(69, "server")
     let closed = try box.scripted { _ in }
     closed.stop()
@@ -108,10 +110,45 @@ struct ExamplePluginTests {
   func rcloneHyphen() async throws {
     try await sluice("rclone:--dry-run", input: bytes).success()
     try expectSame(contents("\(box.work)/--dry-run"), bytes)
-    try await sluice("--no-clobber", "rclone:--dry-run", input: [1]).failure(73, "rejected")
+    try await sluice("--no-clobber", "rclone:--dry-run", input: [1]).failure(73, ExamplePluginTests.jq ? "exists" : "rejected")
     try await sluice("mkdir", "rclone:-d").success()
     try await sluice("rclone:-d/x", input: bytes).success()
     try expectSame(contents("\(box.work)/-d/x"), bytes)
+  }
+
+  @Test("what rclone has is compared, listed, read and removed", .enabled(if: rclone && jq))
+  func rcloneAsked() async throws {
+    let name = "a \"b\" \\ 'c' 数据"
+    let place = "rclone:\(box.work)/disk"
+    let result = try await sluice("--verify", "--mtime", "1767323045006", "\(place)/\(name)", input: bytes).success()
+    #expect(result["verified"].text == "size+hash")
+    try makeDirectory("\(box.work)/disk/dir/ü")
+    let list = try await sluice("ls", place)
+    let lines = try list.entries()
+    #expect(lines.map { $0["source"].text } == ["\(place)/\(name)", "\(place)/dir"], "\(list.summary)")
+    #expect(lines.map { $0["bytes"].int } == [12, nil] && lines.map { $0["dir"].bool } == [false, true], "\(list.summary)")
+    let modified = try #require(FileManager.default.attributesOfItem(atPath: "\(box.work)/disk/\(name)")[.modificationDate] as? Date)
+    #expect(lines[0]["modified"].text?.hasPrefix(modified.formatted(.iso8601).dropLast()) == true, "\(list.summary)")
+    #expect(try await sluice("ls", "\(place)/\(name)").entries().count == 1)
+    for (missing, status) in [("none", 66), ("none/none", 66), ("\(name)/", 73)] as [(String, Int32)] {
+      let run = try await sluice("ls", "\(place)/\(missing)")
+      #expect(run.exit == status && run.output.isEmpty, "\(run.summary)")
+    }
+    func asked(_ verb: String, _ path: String, _ more: [String: String] = [:]) async throws -> Finished {
+      var program = Program("\(ExamplePluginTests.folder)/sluice-endpoint-rclone", [verb])
+      program.environment = box.environment.merging(["SLUICE_PATH": "\(box.work)/disk/\(path)", "SLUICE_HASH": "false"]) { $1 }
+        .merging(more) { $1 }
+      return try await box.start(program).finish()
+    }
+    #expect(try await asked("get", name).output == bytes)
+    #expect(try await asked("get", name, ["SLUICE_OFFSET": "5", "SLUICE_LENGTH": "3"]).outputText == "obj")
+    for verb in ["stat", "get", "list"] {
+      let run = try await asked(verb, "nowhere")
+      #expect(run.exit == 66 && run.error.isEmpty, "\(verb): \(run.summary)")
+    }
+    #expect(try await asked("remove", "dir").exit != 0)
+    for _ in 1...2 { #expect(try await asked("remove", name).exit == 0) }
+    #expect(names(in: "\(box.work)/disk") == ["dir"])
   }
 
   @Test("a signed URL gets a PUT with the length of the object", .enabled(if: curl), arguments: [0, 5, 3_000_000])

@@ -76,7 +76,8 @@ struct SumFileRun: Sendable {
   /// Removes an older sum: from here on there is none until the object is whole.
   func clear() async throws(Failure) {
     do throws(Failure) {
-      try await settings.retries.trying(target.text, messages) { () throws(Failure) in
+      var tries = 0
+      try await settings.retries.attempt(target.text, messages, tries: &tries) { () throws(Failure) in
         guard try await SumFileRun.isInTheWay(target, existing), let store = target.store as? any RemovingStore else { return }
         try await store.remove(try store.place(of: target.path))
         messages.detail("\(target.text): an older sum is removed")
@@ -109,25 +110,6 @@ struct SumFileRun: Sendable {
       var failure = error
       failure.message = "the object is there, but its sum \(target.path) is not: \(error.message)"
       throw failure
-    }
-  }
-}
-
-extension RetryPolicy {
-  /// Does something that is no upload as often as that may help.
-  ///
-  /// - Parameter text: what it is about, for messages.
-  func trying(_ text: String, _ messages: Messages, _ work: () async throws(Failure) -> Void) async throws(Failure) {
-    let start = ContinuousClock.now
-    var tries = 0
-    while true {
-      tries += 1
-      do throws(Failure) { return try await work() } catch {
-        guard !Task.isCancelled else { throw .interrupted }
-        guard let wait = wait(after: tries, error, since: start) else { throw error }
-        messages.note("\(text): try \(tries) of \(limit + 1) failed: \(error.message); the next one in \(wait.rounded)")
-        do { try await Task.sleep(for: wait) } catch { throw .interrupted }
-      }
     }
   }
 }
