@@ -32,6 +32,11 @@ struct OpenFiles {
     count = count.addingSaturated(parts * (2 + targets.count))
   }
 
+  /// Adds the sums that are put beside the objects: the lock of a name, its folder, and a spool.
+  mutating func addSums(_ targets: [Target]) {
+    count = count.addingSaturated(3 * targets.count)
+  }
+
   /// Makes room for them, if the system lets us.
   ///
   /// - Throws: `spool` if it does not.

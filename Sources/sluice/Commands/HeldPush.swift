@@ -161,7 +161,10 @@ private struct Pushing {
     let transfer = command.transfer
     let opened = try resolver.open(
       chosen.map { job.destinations[$0].text }, for: .object, given: job.attributes.options)
-    try OpenFiles(opened.compactMap { try? $0.get() }, job.attributes).reserve()
+    let found = opened.compactMap { try? $0.get() }
+    var files = OpenFiles(found, job.attributes)
+    if job.writesSum == true { files.addSums(found) }
+    try files.reserve()
     let targetsByIndex = zip(chosen, opened).compactMap { index, result in (try? result.get()).map { (index, $0) } }
     let held = held(spool, job, Dictionary(uniqueKeysWithValues: targetsByIndex))
     var outcomes: [Int: Outcome] = [:]

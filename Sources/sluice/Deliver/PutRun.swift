@@ -41,6 +41,7 @@ struct PutRun: Sendable {
     try FileUse(put, plan.input, targets).check()
     var files = OpenFiles(targets, attributes)
     files.add(plan)
+    if put.sum { files.addSums(targets) }
     if let size = put.partSize { files.add(parts: PutRun.partsAtATime(of: size.bytes, put), targets) }
     try files.reserve()
     report = try Report(path: put.transfer.result, messages)

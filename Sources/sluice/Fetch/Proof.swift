@@ -18,6 +18,15 @@ struct Proof: Sendable {
     let speaker: String
     var size: Int64?
     var checksum: Checksum?
+
+    /// What to do if it does not fit: what was said of an object is not said of the one that has replaced it.
+    fileprivate var hint: String? {
+      switch source {
+      case .sum: "if the object was replaced without put --sum, remove \(speaker), or prove it with --sha256 or --receipt"
+      case .receipt: "if the object was replaced since, give the receipt of that upload"
+      default: nil
+      }
+    }
   }
 
   /// What must come out once everything that `put` did to the input has been undone.
@@ -91,12 +100,13 @@ struct Proof: Sendable {
   func check(_ name: String, length: Int64, digests: [Checksum]) throws(Failure) {
     for word in words {
       if let size = word.size, size != length {
-        throw Failure(.input, "\(name) is not what was stored: it has \(length) bytes, and \(size) by \(word.speaker)")
+        throw Failure(.input, "\(name) is not what was stored: it has \(length) bytes, and \(size) by \(word.speaker)", hint: word.hint)
       }
       guard let checksum = word.checksum, !digests.contains(checksum) else { continue }
       let found = digests.first { $0.algorithm == checksum.algorithm }?.hex ?? "not known"
       throw Failure(
-        .input, "\(name) is not what was stored: its \(checksum.algorithm.title) is \(found), and \(checksum.hex) by \(word.speaker)")
+        .input, "\(name) is not what was stored: its \(checksum.algorithm.title) is \(found), and \(checksum.hex) by \(word.speaker)",
+        hint: word.hint)
     }
   }
 
