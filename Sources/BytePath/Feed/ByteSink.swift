@@ -10,4 +10,21 @@ public protocol ByteSink: AnyObject, Sendable {
 
 extension ByteSink {
   public func isReady(_ go: @escaping @Sendable () -> Void) -> Bool { true }
+
+  /// Waits until there is room for more, or nothing is wanted any more.
+  public func untilReady() async {
+    await withCheckedContinuation { continuation in
+      if isReady({ continuation.resume() }) { continuation.resume() }
+    }
+  }
+
+  /// As `untilReady`, on a thread that may block.
+  public func waitUntilReady() {
+    let gate = Monitor(false, conditions: 1)
+    let isReady = isReady {
+      gate.update { $0 = true }
+      gate.wakeAll()
+    }
+    if !isReady { gate.wait(for: 0) { $0 ? () : nil } }
+  }
 }

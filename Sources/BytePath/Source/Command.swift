@@ -7,12 +7,12 @@ import Subprocess
   import SystemPackage
 #endif
 
-/// A child process of a run: the command that makes the input, a `--through` filter or a `--check` guard.
-struct Command: Sendable {
+/// A child process of a run: the command that makes the input or reads the object, a `--through` filter or a `--check` guard.
+public struct Command: Sendable {
   private static let hasTerminal = (try? Descriptor.open("/dev/tty", O_RDONLY | O_NOCTTY)) != nil
 
   /// What the user wrote, for messages: `the command pg_dump`, `the filter zstd -9`.
-  let description: String
+  public let description: String
   /// The program or line as the user wrote it.
   private let line: String
   /// Nil if there is no such program.
@@ -20,12 +20,17 @@ struct Command: Sendable {
   private let arguments: [String]
 
   /// A program, looked up in PATH, with its arguments.
-  init(program words: [String]) {
+  public init(program words: [String]) {
     description = "the command \(words[0])"
     line = words[0]
     executable = (words[0].contains("/") ? words[0] : ProgramSearch.path(of: words[0])).map { .path(FilePath($0)) }
     arguments = Array(words.dropFirst())
   }
+
+  /// Asks whether there is such a program.
+  ///
+  /// - Throws: `input` if not.
+  public func checkFound() throws(Failure) { if executable == nil { throw notFound } }
 
   /// A line for `sh -c`.
   init(shell line: String, role: String) {
@@ -40,7 +45,7 @@ struct Command: Sendable {
   ///
   /// - Returns: nil for success, otherwise how it ended: `exited with status 3`.
   /// - Throws: a failure of kind `input` if it could not be started.
-  func run(input: Descriptor?, output: Descriptor?) async throws(Failure) -> String? {
+  public func run(input: Descriptor?, output: Descriptor?) async throws(Failure) -> String? {
     var options = PlatformOptions()
     // With a terminal the child must stay in the foreground group: it may ask for a password, and Ctrl-C reaches it and its children there.
     // Without one (cron, systemd, CI) it leads a group of its own, so that all of its children can be ended.

@@ -90,16 +90,32 @@ public final class Spool: Sendable {
   ///
   /// - Throws: `spool`, with what is written and what is free when the disk is full.
   func append(_ bytes: UnsafeRawBufferPointer, after written: Int64) throws(Failure) {
-    do throws(SystemError) {
-      try data.writeAll(bytes)
-    } catch {
-      var message = "cannot write the spool in \(directory.path): \(error.words)"
-      if error.code == ENOSPC || error.code == EDQUOT || error.code == EFBIG {
-        message += "; it needs more than \(written + Int64(bytes.count)) bytes"
-        if let free = directory.freeBytes { message += " and \(free) more are free" }
-      }
-      throw Failure(.spool, message, hint: "name a folder with more space with --spool-dir")
+    do throws(SystemError) { try data.writeAll(bytes) } catch { throw unwritable(error, written + Int64(bytes.count)) }
+  }
+
+  /// Writes bytes from `offset` on.
+  ///
+  /// - Throws: as `append`.
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(Failure) {
+    do throws(SystemError) { try data.writeAll(bytes, at: offset) } catch { throw unwritable(error, offset + Int64(bytes.count)) }
+  }
+
+  /// Reads at `offset`; 0 is the end.
+  ///
+  /// - Throws: `spool`.
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(Failure) -> Int {
+    do throws(SystemError) { return try data.read(into: buffer, at: offset) } catch {
+      throw Failure(.spool, "cannot read the spool \(id) in \(directory.path): \(error.words)")
     }
+  }
+
+  private func unwritable(_ error: SystemError, _ needed: Int64) -> Failure {
+    var message = "cannot write the spool in \(directory.path): \(error.words)"
+    if error.code == ENOSPC || error.code == EDQUOT || error.code == EFBIG {
+      message += "; it needs more than \(needed) bytes"
+      if let free = directory.freeBytes { message += " and \(free) more are free" }
+    }
+    return Failure(.spool, message, hint: "name a folder with more space with --spool-dir")
   }
 
   /// The data, opened for reading alone and without the lock.

@@ -104,10 +104,12 @@ public final class SpoolDirectory: Sendable {
       guard flock(data.raw, LOCK_EX | LOCK_NB) == 0 else { return }
       remove("\(id).json.new")
       // Looked for now that nobody can write one: a run may have written its job and died since the names were listed.
-      if faccessat(descriptor.raw, "\(id).json", F_OK, 0) != 0, errno == ENOENT { remove("\(id).data") }
+      guard faccessat(descriptor.raw, "\(id).json", F_OK, 0) != 0, errno == ENOENT, !mayGoOn(id) else { return }
+      remove("\(id).fetch")
+      remove("\(id).data")
     } catch {
       guard error.code == ENOENT else { return }
-      for ending in ["json.new", "json", "place.new"] { remove("\(id).\(ending)") }
+      for ending in ["json.new", "json", "place.new", "fetch"] { remove("\(id).\(ending)") }
     }
   }
 

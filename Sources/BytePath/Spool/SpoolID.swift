@@ -1,7 +1,7 @@
 /// The IDs of spools: ULIDs (github.com/ulid/spec), 26 characters that sort by time.
 enum SpoolID {
   private static let digits = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
-  private static let endings: Set<Substring> = ["data", "json", "json.new", "place", "place.new"]
+  private static let endings: Set<Substring> = ["data", "fetch", "json", "json.new", "place", "place.new"]
 
   /// 48 bits of milliseconds and 80 random bits in Crockford's base 32.
   static func make() -> String {

@@ -73,6 +73,16 @@ public final class Descriptor: Sendable {
     }
   }
 
+  /// Writes every byte from `offset` on, without moving the descriptor's own offset.
+  public func writeAll(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(SystemError) {
+    var (rest, offset) = (bytes, offset)
+    while rest.count > 0 {
+      let written = try repeating("pwrite") { pwrite(raw, rest.baseAddress, rest.count, off_t(offset)) }
+      offset += Int64(written)
+      rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+    }
+  }
+
   /// Writes what there is room for; nil if that is nothing. Waits for room only if the descriptor blocks.
   func writeSome(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int? {
     do throws(SystemError) {

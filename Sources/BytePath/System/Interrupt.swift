@@ -18,6 +18,11 @@ public final class Interrupt: Sendable {
     try wait(for: Int16(POLLIN), of: descriptor) { false }
   }
 
+  /// Waits until `descriptor` can be written to. Returns false if the interrupt came first.
+  func waitUntilWritable(_ descriptor: Descriptor) throws(SystemError) -> Bool {
+    try wait(for: Int16(POLLOUT), of: descriptor) { false }
+  }
+
   /// Writes every byte, and waits where it can be interrupted. A descriptor that does not block takes as much at a time as there is room
   /// for; any other one pieces so small that a pipe that has room for any takes each at once. A regular file makes nobody wait, and gets all
   /// in one call: two runs that add to the end of one file do not mix what they write.
