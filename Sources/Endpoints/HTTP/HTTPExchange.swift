@@ -13,6 +13,8 @@ final class ExchangeState: Sendable {
   private struct State {
     var phase = Phase.sending
     var lastMove = ContinuousClock.now
+    /// Whether it is we who take no more at the moment.
+    var isHeld = false
   }
 
   private let isUpload: Bool
@@ -27,11 +29,19 @@ final class ExchangeState: Sendable {
 
   var phase: Phase { state.withLock { $0.phase } }
   /// When something last moved; in `answering`, when the connection had taken the last byte.
-  var lastMove: ContinuousClock.Instant { state.withLock { $0.lastMove } }
+  var lastMove: ContinuousClock.Instant { state.withLock { $0.isHeld ? .now : $0.lastMove } }
 
   func moved() {
     // A piece may be taken during the pause before the next one.
-    state.withLock { $0.lastMove = max($0.lastMove, .now) }
+    state.withLock { state in
+      state.lastMove = max(state.lastMove, .now)
+      state.isHeld = false
+    }
+  }
+
+  /// The answer is not taken for a while, until `moved`.
+  func hold() {
+    state.withLock { $0.isHeld = true }
   }
 
   /// Nothing will be sent before then, and that is not the connection's doing.
@@ -145,7 +155,17 @@ final class AnswerCollector: HTTPClientResponseDelegate {
       if isWhole { state.answer?.takenLength = state.received }
       if isWhole || !isWanted { state.complete(in: exchange.phase) }
     }
-    return isWanted ? eventLoop.makeSucceededVoidFuture() : eventLoop.makeFailedFuture(Enough())
+    guard isWanted else { return eventLoop.makeFailedFuture(Enough()) }
+    let room = eventLoop.makePromise(of: Void.self)
+    exchange.hold()
+    let isReady = sink.isReady { [exchange] in
+      exchange.moved()
+      room.succeed()
+    }
+    guard isReady else { return room.futureResult }
+    exchange.moved()
+    room.succeed()
+    return room.futureResult
   }
 
   func didSendRequestPart(task: HTTPClient.Task<Void>, _ part: IOData) {

@@ -22,8 +22,10 @@ public struct LocalFile: BuiltInStore, RenamingStore, DirectoryStore, AdoptingSt
     return text
   }
 
-  /// The path without links, from the root on.
-  public func identity(of path: String) -> String? {
+  public func identity(of path: String) -> String? { LocalFile.identity(ofFile: path) }
+
+  /// The path without links, from the root on; as it is if that can't be told.
+  public static func identity(ofFile path: String) -> String {
     if let whole = LocalFile.resolved(path) { return whole }
     let parent = TemporaryName.folder(of: path)
     return LocalFile.resolved(parent.isEmpty ? "." : parent).map { "\($0)/\(path.dropFirst(parent.count))" } ?? path
@@ -138,6 +140,7 @@ public struct LocalFile: BuiltInStore, RenamingStore, DirectoryStore, AdoptingSt
       let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]), at: offset)
       guard count > 0 else { return false }
       guard sink.take(UnsafeRawBufferPointer(rebasing: buffer[..<count])) else { return true }
+      sink.waitUntilReady()
       offset += Int64(count)
     }
     if isCancelled.isSet { throw SystemError("read", ECANCELED) }

@@ -108,6 +108,8 @@ final class PluginObject: ByteSink {
     }
     return isWanted && sink.take(bytes)
   }
+
+  func isReady(_ go: @escaping @Sendable () -> Void) -> Bool { sink.isReady(go) }
 }
 
 /// Cuts what comes into lines of at most as many bytes as an answer may have.

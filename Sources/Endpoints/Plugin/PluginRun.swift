@@ -105,6 +105,7 @@ struct PluginRun: Sendable {
     var rest = PluginRun.readAfterEnd
     for try await chunk in standardOutput {
       guard chunk.withUnsafeBytes({ output.take($0) }) else { return false }
+      await output.untilReady()
       if hasEnded(pid) { rest -= chunk.count }
       if rest < 0 { break }
     }

@@ -63,4 +63,6 @@ private final class Slice: ByteSink {
       return position < range.upperBound
     }
   }
+
+  func isReady(_ go: @escaping @Sendable () -> Void) -> Bool { sink.isReady(go) }
 }

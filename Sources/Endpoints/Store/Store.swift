@@ -262,9 +262,6 @@ public struct Stored: Sendable, Equatable {
 }
 
 extension Failure {
-  /// Something else has come to `path` since it was looked at, or begun to be read.
-  static func replaced(_ path: String) -> Failure { Failure(.input, "\(path) was replaced while it was read") }
-
   /// - Parameter path: of what was to be read as an object.
   static func directory(_ path: String) -> Failure {
     Failure(.rejected, "\(path) is a directory", hint: "sluice ls shows what is in it")
