@@ -23,9 +23,11 @@ struct OpenFiles {
 
   /// Adds the input and what is done to it.
   mutating func add(_ plan: FillPlan) {
-    // Each child has a pipe, and while it is started some more.
-    count += 4 * (1 + plan.filters.count + plan.guards.count)
+    add(children: 1 + plan.filters.count + plan.guards.count)
   }
+
+  /// Adds child processes: each has a pipe, and while it is started some more.
+  mutating func add(children: Int) { count += 4 * children }
 
   /// Adds the spools that there are besides the first, each with its folder and with a file for each destination.
   mutating func add(parts: Int, _ targets: [Target]) {

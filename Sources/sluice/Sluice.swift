@@ -17,7 +17,9 @@ struct Sluice: AsyncParsableCommand {
       pg_dump db | sluice -z dav+http://nas/backup/db.sql.gz
       sluice -z nas:/backup/db.sql.gz -- pg_dump db
       """,
-    subcommands: [Put.self, MakeDirectory.self, Check.self, ListDirectories.self, Held.self, ListEndpoints.self],
+    subcommands: [
+      Put.self, Get.self, Verify.self, ListDirectories.self, MakeDirectory.self, Check.self, Held.self, ListEndpoints.self,
+    ],
     defaultSubcommand: Put.self)
 }
 
@@ -25,6 +27,12 @@ struct Sluice: AsyncParsableCommand {
 protocol RunnableCommand: AsyncParsableCommand {
   func execute(_ console: Console) async -> Int32
   var verbosity: Messages.Verbosity { get }
+  /// Whether a command may stand after `--`.
+  static var takesCommand: Bool { get }
+}
+
+extension RunnableCommand {
+  static var takesCommand: Bool { false }
 }
 
 @main
@@ -65,7 +73,7 @@ enum Main {
         try parsed.run()
         return 0
       }
-      guard words == nil || runnable is Put else { throw ValidationError("only put takes a command after --") }
+      guard words == nil || type(of: runnable).takesCommand else { throw ValidationError("only put and get take a command after --") }
       guard words?.isEmpty != true else { throw ValidationError("there is no command after --") }
       command = runnable
     } catch {
@@ -132,7 +140,8 @@ enum Main {
   }
 }
 
-/// What every command is given besides its options: the way to the user, what signals came, and the command whose output is the input.
+/// What every command is given besides its options: the way to the user, what signals came, and the command that makes the input or reads the
+/// object.
 struct Console: Sendable {
   let messages: Messages
   let signals: Signals

@@ -72,11 +72,9 @@ struct ResultSchema: Sendable {
   static let shared = try! ResultSchema(JSON(parsing: String(decoding: contents(file), as: UTF8.self)))
   /// The order in which a line has its keys.
   private static let order = [
-    "ok", "dry_run", "destination", "endpoint", "path", "input_bytes", "input_sha256", "bytes", "gzip", "sha256", "sum", "parts", "plan",
-    "attempts",
-    "elapsed_s",
-    "upload_s",
-    "http_status", "response", "link", "task", "verified", "error", "superseded", "held",
+    "ok", "dry_run", "destination", "source", "endpoint", "path", "file", "input_bytes", "input_sha256", "bytes", "gzip", "sha256", "sum",
+    "output_bytes", "output_sha256", "parts", "plan", "attempts", "resumed", "elapsed_s", "upload_s", "http_status", "response", "link",
+    "task", "verified", "error", "superseded", "held",
   ]
 
   private let schema: JSON
@@ -142,6 +140,8 @@ struct ResultSchema: Sendable {
       }
     }
     if schema["items"] != .null { found += value.items.flatMap { problems($0, schema["items"], "\(path).[]") } }
+    let choices = schema["anyOf"].items
+    if !choices.isEmpty, choices.allSatisfy({ !problems(value, $0, path).isEmpty }) { found.append("\(path) is none of what it may be") }
     for part in schema["allOf"].items { found += problems(value, part, path) }
     if schema["if"] != .null {
       found += problems(value, problems(value, schema["if"], path).isEmpty ? schema["then"] : schema["else"], path)

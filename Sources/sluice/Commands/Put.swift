@@ -15,6 +15,8 @@ struct Put: RunnableCommand {
       Other commands: sluice ls, mkdir, check, held, endpoints; each has a --help of its own.
       """)
 
+  static let takesCommand = true
+
   @OptionGroup var input: InputOptions
   @Option(help: ArgumentHelp("The MIME type of the object.", valueName: "type"))
   var contentType: String?

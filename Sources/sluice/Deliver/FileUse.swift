@@ -112,3 +112,20 @@ extension FileUse {
     }
   }
 }
+
+extension FileUse {
+  /// Those of a `get`.
+  init(_ get: Get, _ source: Target, _ reader: GetRun.Reader) {
+    self.init(get.transfer, [source])
+    if source.adoptsSpools { reads(source.path, as: source.text) }
+    if let receipt = get.fetch.receipt { reads(expandingHome(receipt), as: "--receipt \(receipt)") }
+    switch reader {
+    case .file(_, let path):
+      replaces(path, as: path)
+      if source.adoptsSpools { replaces(source.path, as: source.text) }
+      if get.transfer.result == nil { writes(STDOUT_FILENO, as: "standard output") }
+    case .standardOutput: writes(STDOUT_FILENO, as: "standard output")
+    case .command: break
+    }
+  }
+}

@@ -1,8 +1,28 @@
 import BytePath
 import Endpoints
 
+/// What a line of the results is made of.
+protocol ReportedOutcome: Sendable {
+  /// What it is about, for people.
+  var name: String { get }
+  var failure: Failure? { get }
+  /// For people, what has succeeded although the result could not be written.
+  var success: String { get }
+  var json: JSONValue { get }
+}
+
+extension Failure {
+  /// As `error` of a result.
+  var json: JSONValue {
+    [
+      "kind": .string(kind.rawValue), "message": .string(message), "retryable": .bool(isRetryable),
+      "left": left.isEmpty ? nil : JSONValue(left),
+    ]
+  }
+}
+
 /// What is reported of one destination.
-struct Outcome: Sendable {
+struct Outcome: ReportedOutcome {
   var destination: String
   var endpoint: String?
   var path: String?
@@ -53,6 +73,14 @@ struct Outcome: Sendable {
     return "\(destination): a newer object was stored there meanwhile, so this one is not sent\(rest ?? "")"
   }
 
+  var name: String { destination }
+
+  var success: String {
+    guard let payload else { return "this succeeded" }
+    let bytes = payload.bytes.map { "\($0) bytes" } ?? "the object"
+    return "the upload succeeded (\(bytes)\(payload.sha256.map { ", sha256 \($0.hex)" } ?? ""))"
+  }
+
   /// The line of standard output, keys in the order of the contract.
   var json: JSONValue {
     [
@@ -78,16 +106,9 @@ struct Outcome: Sendable {
       "link": failure == nil ? JSONValue(receipt.link) : nil,
       "task": failure == nil ? receipt.task : failure?.task,
       "verified": JSONValue(verification?.rawValue),
-      "error": failure.map(Outcome.json(of:)),
+      "error": failure.map(\.json),
       "superseded": isSuperseded ? true : nil,
       "held": JSONValue(held),
-    ]
-  }
-
-  private static func json(of failure: Failure) -> JSONValue {
-    [
-      "kind": .string(failure.kind.rawValue), "message": .string(failure.message), "retryable": .bool(failure.isRetryable),
-      "left": failure.left.isEmpty ? nil : JSONValue(failure.left),
     ]
   }
 

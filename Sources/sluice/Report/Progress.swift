@@ -24,41 +24,30 @@ final class Progress: Sendable {
   private static let mostLines = 8
 
   private let messages: Messages
-  private let isJSON: Bool
   private let isGzip: Bool
   private let input: Meter
   private let names: [String]
   private let meters: [Meter]
   private let state: Mutex<State>
-  private let task = Mutex<Task<Void, Never>?>(nil)
+  private let ticker: ProgressTicker
+
+  private var isJSON: Bool { ticker.isJSON }
 
   init(_ mode: ProgressMode, _ messages: Messages, plan: FillPlan, input: Meter, names: [String], meters: [Meter]) {
     self.messages = messages
     self.input = input
     self.names = names
     self.meters = meters
-    isJSON = mode == .json
     isGzip = plan.gzip != nil
     let count = max(1, names.count)
     state = Mutex(State(lastBytes: Array(repeating: 0, count: count), rates: Array(repeating: nil, count: count)))
-    let isShown =
-      switch mode {
-      case .auto: isatty(STDERR_FILENO) == 1 && messages.verbosity >= .normal && getenv("TERM").map { String(cString: $0) } != "dumb"
-      case .always, .json: true
-      case .never: false
-      }
-    guard isShown else { return }
-    let interval = isJSON ? Duration.milliseconds(500) : .milliseconds(100)
-    task.withLock { task in
-      task = Task { [weak self] in
-        while (try? await Task.sleep(for: interval)) != nil { self?.show() }
-      }
-    }
+    ticker = ProgressTicker(mode, messages)
+    ticker.start { [weak self] in self?.show() }
   }
 
   /// From here on the uploads are what is shown.
   func beginUpload(of total: Int64) {
-    if isJSON, task.withLock({ $0 != nil }) { show() }
+    if isJSON { show() }
     state.withLock { state in
       state.total = total
       state.lastBytes = state.lastBytes.map { _ in 0 }
@@ -74,13 +63,7 @@ final class Progress: Sendable {
 
   /// Removes the lines.
   func end() async {
-    let running = task.withLock { task in
-      defer { task = nil }
-      return task
-    }
-    guard let running else { return }
-    running.cancel()
-    await running.value
+    guard await ticker.end() else { return }
     if isJSON { show() } else { messages.progress([]) }
   }
 
@@ -91,10 +74,8 @@ final class Progress: Sendable {
       let seconds = state.lastTime.duration(to: now).seconds
       if seconds > 0.05 {
         for index in bytes.indices {
-          let current = max(0, Double(bytes[index].subtractingSaturated(state.lastBytes[index]))) / seconds
-          // The first figure stands for itself; after that each counts for a part that depends on how long it stands for.
-          let weight = min(1, seconds / 2)
-          state.rates[index] = state.rates[index].map { $0 * (1 - weight) + current * weight } ?? current
+          let moved = bytes[index].subtractingSaturated(state.lastBytes[index])
+          state.rates[index] = ProgressLine.smoothed(state.rates[index], moved, in: seconds)
           state.lastBytes[index] = bytes[index]
         }
         state.lastTime = now
@@ -102,7 +83,7 @@ final class Progress: Sendable {
       if isJSON {
         for line in jsonLines(bytes, state) { messages.json(line) }
       } else {
-        let columns = terminalColumns() - 1
+        let columns = ProgressLine.terminalColumns() - 1
         messages.progress(lines(bytes, state).map { ProgressLine.fitted($0, columns: columns) })
       }
     }
@@ -144,11 +125,6 @@ final class Progress: Sendable {
         phase: "upload", destination: names[index], bytes[index], total: total, object: nil, state.rates[index],
         serverPercent: meters[index].serverPercent)
     }
-  }
-
-  private func terminalColumns() -> Int {
-    var size = winsize()
-    return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
   }
 }
 

@@ -73,6 +73,18 @@ enum ProgressLine {
     ]
   }
 
+  /// Bytes a second: the first figure stands for itself; after that each counts for a part that depends on how long it stands for.
+  static func smoothed(_ rate: Double?, _ bytes: Int64, in seconds: Double) -> Double {
+    let current = max(0, Double(bytes)) / seconds
+    let weight = min(1, seconds / 2)
+    return rate.map { $0 * (1 - weight) + current * weight } ?? current
+  }
+
+  static func terminalColumns() -> Int {
+    var size = winsize()
+    return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+  }
+
   private static func oneDecimal(_ value: Double) -> String {
     let tenths = Int((value * 10).rounded())
     return "\(tenths / 10).\(tenths % 10)"

@@ -13,12 +13,14 @@ final class Report: Sendable {
   private let messages: Messages
   private let error = Mutex<SystemError?>(nil)
 
-  /// - Parameter path: the `--result` file, made anew; nil for standard output.
+  /// - Parameters:
+  ///   - path: the `--result` file, made anew; nil for standard output.
+  ///   - isOutputFree: whether nothing else goes to standard output.
   /// - Throws: `usage` if the file can't be written.
-  init(path: String?, _ messages: Messages) throws(Failure) {
+  init(path: String?, isOutputFree: Bool = true, _ messages: Messages) throws(Failure) {
     self.messages = messages
     guard let path else {
-      output = Report.isOutputWanted ? Descriptor(adopting: STDOUT_FILENO) : nil
+      output = isOutputFree && Report.isOutputWanted ? Descriptor(adopting: STDOUT_FILENO) : nil
       name = "standard output"
       return
     }
@@ -34,25 +36,20 @@ final class Report: Sendable {
   private static var isOutputWanted: Bool { fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE != O_RDONLY }
 
   /// Prints the line of an outcome, and what went wrong for people. A usage error has no line, also one that a plugin alone could see.
-  func tell(_ outcome: Outcome, _ messages: Messages) {
+  func tell(_ outcome: some ReportedOutcome, _ messages: Messages) {
     let isWritten = outcome.failure?.kind == .usage || line(outcome.json.text)
     guard var failure = outcome.failure else {
       if !isWritten { tellOfUnwritten(outcome) }
       return
     }
-    failure.message = "\(outcome.destination): \(failure.message)"
+    failure.message = "\(outcome.name): \(failure.message)"
     messages.failure(failure)
   }
 
   /// Said with `-q` too: nothing else tells that the object is there.
-  private func tellOfUnwritten(_ outcome: Outcome) {
+  private func tellOfUnwritten(_ outcome: some ReportedOutcome) {
     let words = error.withLock { $0?.words } ?? ""
-    var done = "this succeeded"
-    if let payload = outcome.payload {
-      let bytes = payload.bytes.map { "\($0) bytes" } ?? "the object"
-      done = "the upload succeeded (\(bytes)\(payload.sha256.map { ", sha256 \($0.hex)" } ?? ""))"
-    }
-    messages.failure(Failure(.spool, "\(outcome.destination): \(done), but the result could not be written to \(name): \(words)"))
+    messages.failure(Failure(.spool, "\(outcome.name): \(outcome.success), but the result could not be written to \(name): \(words)"))
   }
 
   /// Prints a line.
