@@ -8,7 +8,7 @@ struct DocumentTests {
   private let box = Sandbox.here
 
   private static let commands = [
-    ["put"], ["mkdir"], ["check"], ["ls"], ["held", "list"], ["held", "push"], ["held", "drop"], ["endpoints"],
+    ["put"], ["get"], ["verify"], ["ls"], ["mkdir"], ["check"], ["held", "list"], ["held", "push"], ["held", "drop"], ["endpoints"],
   ]
 
   @Test("every option of --help stands in sluice(1), and every option there is one")

@@ -44,6 +44,16 @@ struct Documented {
     while [ $i -lt 100 ]; do echo "INSERT INTO orders VALUES ($i, 'something');"; i=$((i+1)); done
     echo '-- PostgreSQL database dump complete'
     """,
+    // A database is a file, and shop is live.
+    "psql": """
+    for last; do :; done
+    case "$*" in
+      *'SELECT count'*) [ "$last" = shop ] && echo "${LIVE_ROWS:-100}" || grep -c INSERT "db-$last" ;;
+      *) cat > "db-$last" ;;
+    esac
+    """,
+    "createdb": ": > \"db-$1\"",
+    "dropdb": "rm \"db-$2\"",
     "pg_restore": "[ \"$1\" = -f ] && tail -n 1 | grep -q complete",
     "mariadb-dump": "[ \"$1\" = -r ] && [ \"$3\" = shop ] && echo 'a dump of MariaDB' > \"$2\" && exit \"${DUMP_STATUS:-0}\"",
     "age": "[ \"$1\" = -R ] && [ -r \"$2\" ] && tr a-z n-za-m",

@@ -127,6 +127,32 @@ struct ExampleTests {
     #expect(unknown.exit == 3 && unknown.outputText.hasPrefix("UNKNOWN: "), "\(unknown.summary)")
   }
 
+  @Test(
+    "restore-drill.sh restores the newest dump and compares it with the live database",
+    .enabled(if: Program.installed("jq") != nil, "jq is not installed"))
+  func drill() async throws {
+    let documented = try await Documented(box)
+    let drill = { (environment: [String: String]) in
+      let run = try await documented.example("restore-drill.sh nas:/backup shop orders", environment: environment)
+      #expect(names(in: "\(box.path)/tmp").isEmpty && names(in: box.work).allSatisfy { !$0.hasPrefix("db-") }, "\(run.summary)")
+      return run
+    }
+    let none = try await drill([:])
+    #expect(none.exit == 66 && none.output.isEmpty, "\(none.summary)")
+    try await documented.shell("sluice --mtime 1 -z nas:/backup/older.sql.gz -- echo nothing").success()
+    try await documented.backUp()
+    let run = try await drill([:])
+    #expect(run.exit == 0, "\(run.summary)")
+    let words = /restored nas:\/backup\/shop.sql.gz: \d+ bytes in [\d.]+ s, proven by \w+\norders has 100 rows in it, and 100 today\n/
+    #expect(run.outputText.wholeMatch(of: words) != nil, "\(run.summary)")
+    let fewer = try await drill(["LIVE_ROWS": "200"])
+    #expect(fewer.exit == 1 && fewer.outputText.contains("100 rows in it, and 200 today"), "\(fewer.summary)")
+    let file = documented.server.alistFile("/backup/shop.sql.gz")
+    try write(contents(file).dropLast(5), to: file)
+    let cut = try await drill([:])
+    #expect(cut.exit == 65 && cut.output.isEmpty, "\(cut.summary)")
+  }
+
   @Test("config.yaml names servers that can be used", arguments: ["nas:/x", "office:/x", "notes:data/x"])
   func config(destination: String) async throws {
     let documented = try await Documented(box)

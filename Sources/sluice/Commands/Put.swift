@@ -12,7 +12,7 @@ struct Put: RunnableCommand {
       on PATH.
       A command's output is uploaded only when the command exits 0.
 
-      Other commands: sluice ls, mkdir, check, held, endpoints; each has a --help of its own.
+      Other commands: sluice get, verify, ls, mkdir, check, held, endpoints; each has a --help of its own.
       """)
 
   static let takesCommand = true
