@@ -132,9 +132,9 @@ struct GetRun: Sendable {
     }
   }
 
-  /// What has come is kept if the same command can go on with it, and thrown away if it is of no use.
+  /// What has come is kept if the same command can go on with it, and thrown away if it is of no use, or fills the disk.
   private func leave(_ spool: PartialSpool, after failure: Failure) {
-    guard [.unreachable, .timeout, .server, .interrupted, .spool, .auth].contains(failure.kind) else { return spool.discard() }
+    guard [.unreachable, .timeout, .server, .interrupted, .auth].contains(failure.kind) else { return spool.discard() }
     if spool.leave() { messages.note("what has come of \(retrieval.target.text) is kept for a week; the same command goes on with it") }
   }
 

@@ -89,14 +89,28 @@ struct Retrieval: Sendable {
     found.manifest = manifest
     found.proof.add(manifest, at: place)
     if manifest.parts.count < PartManifest.mostParts { try await checkEnd(of: manifest, isProven: options.sha256 != nil) }
-    var parts: [Stored] = []
-    for part in manifest.parts {
-      let stored = try await look(at: part)
-      found.modified = max(found.modified ?? .min, stored.modified ?? .min)
-      parts.append(stored)
+    found.objects = try await looks(at: manifest.parts)
+    found.modified = found.objects.compactMap(\.modified).max()
+  }
+
+  /// Asks for all of them, several at a time where the server lets us.
+  private func looks(at parts: [PartManifest.Part]) async throws(Failure) -> [Stored] {
+    let width = store.serialKey == nil ? 8 : 1
+    let results = await withTaskGroup(of: (Int, Result<Stored, Failure>).self) { group in
+      var results: [Int: Result<Stored, Failure>] = [:]
+      for (index, part) in parts.enumerated() {
+        if index >= width, let (place, result) = await group.next() {
+          results[place] = result
+          if case .failure = result { break }
+        }
+        group.addTask {
+          do throws(Failure) { return (index, .success(try await look(at: part))) } catch { return (index, .failure(error)) }
+        }
+      }
+      for await (place, result) in group { results[place] = result }
+      return results.sorted { $0.key < $1.key }.map(\.value)
     }
-    if found.modified == .min { found.modified = nil }
-    found.objects = parts
+    return try results.map { (result) throws(Failure) in try result.get() }
   }
 
   private func look(at part: PartManifest.Part) async throws(Failure) -> Stored {
