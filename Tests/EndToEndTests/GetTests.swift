@@ -150,7 +150,7 @@ struct GetTests {
     // 5 MB of two parts, and all of the third one, which is shorter.
     try await eventually("three parts came") { journaled() >= 12_000_000 }
     first.signal(SIGKILL)
-    _ = try await first.finish()
+    _ = await first.finish()
     isSlow.value = false
     #expect(names(in: box.work) == [".sluice-\(geteuid())"])
     let second = try await box.start(client).finish()
@@ -186,7 +186,7 @@ struct GetTests {
     let first = try box.start(client)
     try await eventually("something came") { journaled() >= 12_000_000 }
     first.signal(SIGKILL)
-    _ = try await first.finish()
+    _ = await first.finish()
     isSlow.value = false
     var generator = SeededGenerator(13)
     let other = generator.bytes(GetTests.bytes.count)
@@ -227,6 +227,33 @@ struct GetTests {
       exchange.send("HTTP/1.1 200 OK\r\n" + rest)
       exchange.close()
     }
+  }
+
+  @Test(
+    "progress on a terminal is one line that fits and is cleared; what has come is kept when a signal ends the run", arguments: [40, 80])
+  func terminal(columns: Int) async throws {
+    let server = try server { _, _ in .hang(after: 2_000_000) }
+    let terminal = try PseudoTerminal(columns: columns)
+    var client = box.client(["get", server.url(), "out"])
+    client.error = .descriptor(terminal.child)
+    let running = try box.start(client)
+    try await eventually("it is shown") { terminal.text.contains("download ") }
+    running.signal(SIGTERM)
+    let run = await running.finish()
+    try run.failureWithoutWords(143, "interrupted")
+    try await eventually("the rest is told of") { terminal.text.contains("goes on with it") }
+    let frames = terminal.text.components(separatedBy: "sluice: ")[0].components(separatedBy: "\r\u{1b}[K")
+    for frame in frames { #expect(displayWidth(frame) < columns, "\(frame.debugDescription)") }
+  }
+
+  @Test("progress for programs has a phase for what comes and one for what is handed on")
+  func json() async throws {
+    let run = try await box.sluice("get", "--progress", "json", try server().url())
+    #expect(run.exit == 0)
+    let lines = try run.errorText.split(separator: "\n").map { try JSON(parsing: $0) }
+    let phases = lines.map { $0["phase"].text ?? "" }
+    #expect(phases.first == "download" && phases.last == "output" && Set(phases) == ["download", "output"], "\(run.errorText)")
+    #expect(lines.last?["bytes"].int == GetTests.bytes.count)
   }
 
   @Test("verify reads all, keeps nothing, and says of each whether it is proven")

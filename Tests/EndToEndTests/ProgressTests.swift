@@ -143,16 +143,16 @@ struct ProgressTests {
     }
     return lines
   }
+}
 
-  /// Columns by the rules of the terminal, as far as these names need them.
-  private func displayWidth(_ text: String) -> Int {
-    text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-      line.reduce(0) { width, character in
-        let scalar = character.unicodeScalars.first!.value
-        return width + (scalar >= 0x2e80 && scalar < 0xa4d0 || scalar >= 0xff00 && scalar < 0xff61 || scalar >= 0x1f300 ? 2 : 1)
-      }
-    }.max() ?? 0
-  }
+/// Columns by the rules of the terminal, as far as these names need them.
+func displayWidth(_ text: String) -> Int {
+  text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+    line.reduce(0) { width, character in
+      let scalar = character.unicodeScalars.first!.value
+      return width + (scalar >= 0x2e80 && scalar < 0xa4d0 || scalar >= 0xff00 && scalar < 0xff61 || scalar >= 0x1f300 ? 2 : 1)
+    }
+  }.max() ?? 0
 }
 
 extension SeededGenerator {

@@ -27,11 +27,17 @@ extension Finished {
   /// The one result line of a run that failed.
   @discardableResult
   func failure(_ code: Int32, _ kind: String, _ location: SourceLocation = #_sourceLocation) throws -> JSON {
+    #expect(errorText.contains("sluice: "), "\(summary)", sourceLocation: location)
+    return try failureWithoutWords(code, kind, location)
+  }
+
+  /// As above, where standard error is a terminal.
+  @discardableResult
+  func failureWithoutWords(_ code: Int32, _ kind: String, _ location: SourceLocation = #_sourceLocation) throws -> JSON {
     #expect(exit == code, "\(summary)", sourceLocation: location)
     let result = try result(location)
     #expect(result["ok"] == .bool(false), "\(summary)", sourceLocation: location)
     #expect(result["error"]["kind"].text == kind, "\(summary)", sourceLocation: location)
-    #expect(errorText.contains("sluice: "), "\(summary)", sourceLocation: location)
     return result
   }
 
