@@ -46,6 +46,48 @@ final class PieceFeed: ByteFeed {
   }
 }
 
+/// A store whose bytes are there, or come while they are read.
+final class ComingStore: ByteStore {
+  private let bytes: [UInt8]
+  private let fails: Bool
+  private let state: Monitor<(position: Int, available: Int, isStopped: Bool)>
+
+  /// - Parameter fails: whether something goes wrong behind the last byte.
+  init(_ bytes: [UInt8], areThere: Bool, fails: Bool = false) {
+    self.bytes = bytes
+    self.fails = fails
+    state = Monitor((0, areThere ? bytes.count : 0, false), conditions: 1)
+  }
+
+  func bring(_ count: Int) {
+    state.update { $0.available = min(bytes.count, $0.available + count) }
+    state.wakeAll()
+  }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer) throws(Failure) -> Int {
+    let count = try read(into: buffer, at: Int64(state.update { $0.position }))
+    state.update { $0.position += count }
+    return count
+  }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(Failure) -> Int {
+    let offset = Int(offset)
+    let result: Result<Int, Failure> = state.wait(for: 0) { state in
+      if state.isStopped { return .failure(.interrupted) }
+      if offset >= bytes.count { return fails ? .failure(PieceFeed.failure) : .success(0) }
+      return state.available > offset ? .success(min(buffer.count, state.available - offset)) : nil
+    }
+    let count = try result.get()
+    buffer.copyBytes(from: bytes[offset..<offset + count])
+    return count
+  }
+
+  func stop() {
+    state.update { $0.isStopped = true }
+    state.wakeAll()
+  }
+}
+
 /// A gzip member made by zlib.
 ///
 /// - Parameter header: whether it has a name, a comment, an extra field and a checksum of these.
@@ -89,11 +131,12 @@ func member(of bytes: [UInt8], level: CInt = 6, header isLong: Bool = false) -> 
 /// Unpacks bytes with gzip to a spool.
 ///
 /// - Returns: what the spool has.
-func unpacked(_ feed: any ByteFeed, threads: Int = 2) async throws -> [UInt8] {
+func unpacked(_ feed: any ByteFeed, threads: Int = 2, leastSegment: Int64 = 1 << 19) async throws -> [UInt8] {
   try await withTemporaryFolder { folder in
     var plan = UnpackPlan()
     plan.gunzips = true
     plan.threads = threads
+    plan.leastSegment = leastSegment
     let path = "\(folder)/spool"
     do {
       let result = try await unpack(

@@ -169,6 +169,32 @@ struct UnpackTests {
     #expect(await run.value == .interrupted)
   }
 
+  @Test("a disk that is full is a failure of the spool, and nothing stays there", .enabled(if: getuid() == 0), arguments: [1, 3])
+  func fullDisk(threads: Int) async throws {
+    try await withTemporaryFolder { folder in
+      let disk = "\(folder)/disk"
+      try #require(mkdir(disk, 0o700) == 0)
+      // Not in every container.
+      guard try await run("mount -t tmpfs -o size=300k tmpfs '\(disk)' 2>/dev/null") == nil else { return }
+      var plan = UnpackPlan()
+      plan.gunzips = true
+      plan.threads = threads
+      plan.leastSegment = 1000
+      let object = (0..<12).flatMap { member(of: sample(50_000, seed: $0)) }
+      let store = ComingStore(object, areThere: true)
+      let failure = await self.failure(store, plan, to: .spool { () throws(Failure) in try SpoolDirectory("\(disk)/spool") })
+      let left = try? spoolNames("\(disk)/spool")
+      _ = try await run("umount -l '\(disk)'")
+      #expect(failure?.kind == .spool)
+      #expect(failure?.message.contains("no space left on device") == true)
+      #expect(left == [])
+    }
+  }
+
+  private func run(_ line: String) async throws -> String? {
+    try await Command(shell: line, role: "command").run(input: nil, output: nil)
+  }
+
   private func plan(_ filters: String...) -> UnpackPlan {
     var plan = UnpackPlan()
     plan.filters = filters

@@ -29,6 +29,9 @@ final class Block: @unchecked Sendable {
   /// True for the block that ends the stream. It is never full, so it is known when it is read.
   var isLast = false
 
+  /// True if its bytes are where they belong already.
+  var isInPlace = false
+
   init(compressing: Bool) {
     let (before, after) = compressing ? (Block.dictionarySize, Block.outputSize) : (0, 0)
     memory = .allocate(byteCount: before + Block.size + after, alignment: 4096)
@@ -76,5 +79,6 @@ final class Block: @unchecked Sendable {
     outputCount = 0
     objectPieces.removeAll(keepingCapacity: true)
     isLast = false
+    isInPlace = false
   }
 }

@@ -13,15 +13,21 @@ struct Gunzip {
 
   private let name: String
   private let stream: InflateStream
+  private let ahead: MembersAhead?
   private var state = State.start
   /// Bytes of the input that were taken.
   private var position: Int64 = 0
   /// Where the member began.
   private var memberStart: Int64 = 0
+  /// Up to where others have unpacked it.
+  private var skipped: Int64 = 0
 
-  /// - Parameter name: what is unpacked, for messages.
-  init(_ name: String) throws(Failure) {
+  /// - Parameters:
+  ///   - name: what is unpacked, for messages.
+  ///   - ahead: what others unpack meanwhile, if there is something. What is taken here is its leader.
+  init(_ name: String, ahead: MembersAhead? = nil) throws(Failure) {
     self.name = name
+    self.ahead = ahead
     stream = try InflateStream()
   }
 
@@ -32,11 +38,23 @@ struct Gunzip {
   mutating func take(_ bytes: UnsafeRawBufferPointer, to output: BlockPacker) throws(Failure) {
     var rest = bytes
     while !rest.isEmpty {
+      if position < skipped {
+        let count = Int(min(skipped - position, Int64(rest.count)))
+        position += Int64(count)
+        rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+        continue
+      }
       if state == .betweenMembers, rest[0] == 0 { state = .padding }
       if state == .padding {
         if let place = rest.firstIndex(where: { $0 != 0 }) { throw garbage(at: position + Int64(place)) }
         position += Int64(rest.count)
         return
+      }
+      if state != .inMember, case .skip(let end, let count)? = try ahead?.begin(at: position, made: output.made) {
+        try output.addWritten(count)
+        skipped = end
+        state = .betweenMembers
+        continue
       }
       let taken = try takeMember(rest, to: output)
       rest = UnsafeRawBufferPointer(rebasing: rest[taken...])
@@ -72,7 +90,8 @@ struct Gunzip {
       let step = try stream.inflate(UnsafeRawBufferPointer(rebasing: bytes[taken...]), into: room)
       taken += step.taken
       position += Int64(step.taken)
-      try output.add(step.made)
+      try ahead?.advance(to: position, made: output.made + Int64(step.made))
+      output.add(step.made)
       switch step.outcome {
       case .goesOn:
         if taken == bytes.count, step.made < room.count { return taken }
@@ -113,42 +132,5 @@ struct Gunzip {
       default: "\(name) is damaged at or before byte \(position): \(words)"
       }
     return Failure(.input, message, hint: "get it without -d, and compare it with another copy")
-  }
-}
-
-/// Packs bytes into full blocks of a ring. Used by one thread, the one that fills the ring.
-final class BlockPacker {
-  private let ring: BlockRing
-  private var block: Block?
-
-  init(_ ring: BlockRing) { self.ring = ring }
-
-  /// Where the next bytes go, 1 or more. Blocks until a block is free.
-  ///
-  /// - Throws: `interrupted` if the ring was stopped.
-  func room() throws(Failure) -> UnsafeMutableRawBufferPointer {
-    if block == nil { block = ring.blockToFill() }
-    guard let block else { throw .interrupted }
-    return UnsafeMutableRawBufferPointer(rebasing: block.input[block.inputCount...])
-  }
-
-  /// Says that the first `count` bytes of the room were filled.
-  func add(_ count: Int) throws(Failure) {
-    guard let block else { return }
-    block.inputCount += count
-    if block.inputCount == block.input.count { handOn() }
-  }
-
-  /// Hands on what is there, and says that no more will come.
-  func end() {
-    if block?.inputCount ?? 0 > 0 { handOn() }
-    ring.close()
-  }
-
-  private func handOn() {
-    guard let block else { return }
-    block.appendInput(block.inputBytes)
-    self.block = nil
-    ring.filled()
   }
 }

@@ -6,6 +6,8 @@ public struct UnpackPlan: Sendable {
   public var gunzips = false
   /// How many gzip members are unpacked side by side, 1 or more. What comes out does not depend on it.
   public var threads = 1
+  /// How much of the object, in bytes, is unpacked as one piece, at least.
+  var leastSegment: Int64 = 512 * 1024
   /// What the object is called in messages.
   public var name = "the object"
 
@@ -62,7 +64,7 @@ public func unpack(
   do throws(Failure) {
     return try await UnpackRun(feed, plan, hashing: hashing, to: target, meter).result()
   } catch {
-    if case .spool(let spool) = target { spool.remove() }
+    target.spool?.remove()
     throw error
   }
 }

@@ -6,6 +6,9 @@ import Synchronization
 /// reader ─► stored ─┬─► filters ─► drain ─► filtered ─► inflater ─► unpacked ─┬─► writer ─► spool, pipe
 ///                   └─► a hasher for each hash                                └─► hasher
 /// ```
+/// Members of an object that can be read at any place are unpacked side by side: the inflater is the leader of `MembersAhead`, and has a scanner and
+/// helpers beside it.
+///
 /// Each `─►` with a name is a ring of blocks, each other word a thread or a child; stages that the plan does not have are left out. As in a
 /// `FillRun`, whoever finds the first thing wrong says so in `fail`: that stops the rings and wakes the reader, closed pipes end the children,
 /// and the first failure is the one that is reported.
@@ -24,6 +27,8 @@ final class UnpackRun: Sendable {
   }
 
   private static let taker = 0
+  /// Each has half a megabyte.
+  private static let mostHelpers = 16
 
   private let feed: any ByteFeed
   private let plan: UnpackPlan
@@ -34,6 +39,8 @@ final class UnpackRun: Sendable {
   private let filtered: Flow?
   private let unpacked: Flow?
   private let writer: UnpackWriter
+  /// Members that are unpacked side by side, where that can be.
+  private let ahead: MembersAhead?
   private let target: UnpackWriter.Target
   /// Bytes of the object.
   private let storedCount = Atomic<Int64>(0)
@@ -52,6 +59,8 @@ final class UnpackRun: Sendable {
     filtered = filters == nil ? nil : Flow(hashing: plan.gunzips ? [] : [.sha256])
     unpacked = plan.gunzips ? Flow(hashing: [.sha256]) : nil
     writer = UnpackWriter(target, interrupt, meter)
+    let isAnywhere = plan.gunzips && filters == nil && plan.threads > 1 && feed is any ByteStore
+    ahead = isAnywhere ? target.spool.map { MembersAhead(leastSegment: plan.leastSegment, $0) } : nil
   }
 
   /// What the writer takes.
@@ -79,9 +88,7 @@ final class UnpackRun: Sendable {
     guard let sha256 = output.sha256 else { preconditionFailure("the SHA-256 of what comes out is always computed") }
     let length = storedCount.load(ordering: .relaxed)
     var payload: Payload?
-    if case .spool(let spool) = target {
-      payload = Payload(spool: spool, length: writer.written, inputLength: length, digests: [sha256])
-    }
+    if let spool = target.spool { payload = Payload(spool: spool, length: writer.written, inputLength: length, digests: [sha256]) }
     return Unpacked(
       objectLength: length, objectDigests: stored.hashes.map(\.digest), outputLength: writer.written, outputDigest: sha256,
       payload: payload, handedOver: writer.handedOver, hasReaderGone: writer.hasReaderGone)
@@ -94,6 +101,12 @@ final class UnpackRun: Sendable {
       group.addTask { await self.thread { () throws(Failure) in try self.drain() } }
     }
     if plan.gunzips { group.addTask { await self.thread { () throws(Failure) in try self.inflate() } } }
+    if let ahead, let store = feed as? any ByteStore {
+      group.addTask { await self.thread { () throws(Failure) in MemberScanner.scan(store, ahead) } }
+      for _ in 0..<min(plan.threads, UnpackRun.mostHelpers) {
+        group.addTask { await self.thread { () throws(Failure) in try MemberHelper(store, ahead).run() } }
+      }
+    }
     group.addTask { await self.thread { () throws(Failure) in try self.write() } }
     for flow in [stored, filtered, unpacked].compactMap(\.self) {
       for (index, hash) in flow.hashes.enumerated() {
@@ -115,6 +128,7 @@ final class UnpackRun: Sendable {
       if first == nil { first = failure }
     }
     for flow in [stored, filtered, unpacked] { flow?.ring.stop() }
+    ahead?.stop()
     feed.stop()
     interrupt.trigger()
   }
@@ -131,7 +145,7 @@ final class UnpackRun: Sendable {
 
   /// The thread before the first filter.
   private func filter() throws(Failure) {
-    try consume(stored) { (bytes) throws(Failure) in try filters?.deliver(bytes) }
+    try consume(stored) { (block) throws(Failure) in try filters?.deliver(block.inputBytes) }
     filters?.end()
   }
 
@@ -146,21 +160,22 @@ final class UnpackRun: Sendable {
   /// The inflater thread.
   private func inflate() throws(Failure) {
     guard let unpacked else { return }
-    var gunzip = try Gunzip(filters == nil ? plan.name : "the filter's output")
-    let packer = BlockPacker(unpacked.ring)
-    try consume(filtered ?? stored) { (bytes) throws(Failure) in try gunzip.take(bytes, to: packer) }
+    defer { ahead?.stop() }
+    var gunzip = try Gunzip(filters == nil ? plan.name : "the filter's output", ahead: ahead)
+    let packer = BlockPacker(unpacked.ring, target.spool)
+    try consume(filtered ?? stored) { (block) throws(Failure) in try gunzip.take(block.inputBytes, to: packer) }
     try gunzip.end()
     packer.end()
   }
 
   /// The writer thread.
   private func write() throws(Failure) {
-    try consume(output) { (bytes) throws(Failure) in try writer.append(bytes) }
+    try consume(output) { (block) throws(Failure) in try writer.append(block.inputBytes, isInPlace: block.isInPlace) }
   }
 
   /// A hasher thread.
   private func compute(_ hash: ObjectHash, of flow: Flow, as consumer: Int) throws(Failure) {
-    try consume(flow, as: consumer) { (bytes) throws(Failure) in hash.update(bytes) }
+    try consume(flow, as: consumer) { (block) throws(Failure) in hash.update(block.inputBytes) }
   }
 
   /// Fills blocks with what `read` gets until that is nothing.
@@ -168,7 +183,6 @@ final class UnpackRun: Sendable {
     while let block = flow.ring.blockToFill() {
       block.inputCount = try read(block.input)
       guard block.inputCount > 0 else { break }
-      block.appendInput(block.inputBytes)
       flow.ring.filled()
     }
     flow.ring.close()
@@ -178,10 +192,10 @@ final class UnpackRun: Sendable {
   ///
   /// - Throws: `interrupted` if something else has failed, so that what has been given on does not look complete.
   private func consume(
-    _ flow: Flow, as consumer: Int = UnpackRun.taker, _ take: (UnsafeRawBufferPointer) throws(Failure) -> Void
+    _ flow: Flow, as consumer: Int = UnpackRun.taker, _ take: (Block) throws(Failure) -> Void
   ) throws(Failure) {
     while let block = flow.ring.block(for: consumer) {
-      for bytes in block.objectPieces { try take(bytes) }
+      try take(block)
       flow.ring.consumed(by: consumer)
     }
     if firstFailure.withLock({ $0 != nil }) { throw .interrupted }

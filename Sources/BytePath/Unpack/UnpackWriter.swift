@@ -6,6 +6,8 @@ final class UnpackWriter: Sendable {
     case spool(Spool)
     case descriptor(Descriptor)
     case nowhere
+
+    var spool: Spool? { if case .spool(let spool) = self { spool } else { nil } }
   }
 
   private let target: Target
@@ -32,10 +34,11 @@ final class UnpackWriter: Sendable {
   /// Whether the reader of the pipe wanted no more.
   var hasReaderGone: Bool { readerIsGone.load(ordering: .relaxed) }
 
+  /// - Parameter isInPlace: whether they are in the spool already.
   /// - Throws: `spool`, `input` if the pipe can't be written to, `interrupted`.
-  func append(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
+  func append(_ bytes: UnsafeRawBufferPointer, isInPlace: Bool) throws(Failure) {
     switch target {
-    case .spool(let spool): try spool.append(bytes, after: written)
+    case .spool(let spool): if !isInPlace { try spool.write(bytes, at: written) }
     case .descriptor(let pipe): try handOver(bytes, to: pipe)
     case .nowhere: break
     }
