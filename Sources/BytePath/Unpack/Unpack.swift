@@ -4,8 +4,8 @@ public struct UnpackPlan: Sendable {
   public var filters: [String] = []
   /// Whether what comes out of them, or the object itself, is then unpacked with gzip.
   public var gunzips = false
-  /// How many gzip members are unpacked side by side, 1 or more. What comes out does not depend on it.
-  public var threads = 1
+  /// How many gzip members are unpacked side by side, 1 or more: as many as there are cores. What comes out does not depend on it.
+  public var threads = max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
   /// How much of the object, in bytes, is unpacked as one piece, at least.
   var leastSegment: Int64 = 512 * 1024
   /// What the object is called in messages.
