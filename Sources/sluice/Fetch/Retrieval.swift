@@ -74,7 +74,14 @@ struct Retrieval: Sendable {
       guard let bytes = try await small(place, limit: Int(SumFile.limit)) else { return .success(nil) }
       return .success(try SumFile.checksum(of: path, in: bytes, at: place))
     } catch {
-      guard error.kind != .input else { return .failure(error) }
+      // Who may not see it may be told so of one that is not there, too, as by S3. What can't be had now may be there, and be the proof.
+      guard [.auth, .rejected, .protocol].contains(error.kind) else {
+        var failure = error
+        if ![.input, .interrupted].contains(error.kind) {
+          failure.message = "cannot read \(place), which may say what the object must be: \(error.message)"
+        }
+        return .failure(failure)
+      }
       messages.detail("\(target.text): cannot read \(place): \(error.message)")
       return .success(nil)
     }
