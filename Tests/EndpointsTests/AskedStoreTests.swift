@@ -48,6 +48,10 @@ struct AskedStoreTests {
       let reads = try server.log("/api/file/getFile")
       #expect(reads.isEmpty == (path == "data/assets/x"))
       #expect(try await store.read(path + "y", nil, of: nil, into: Kept()).isNothing)
+      // The kernel tells no length, and the last chunk does.
+      #expect(try await store.read(path, nil, of: nil, into: Kept()).stored?.size == 300_000 && !store.readsInParts(path))
+      let failure = await #expect(throws: Failure.self) { try await store.read(String(path[..<path.lastIndex(of: "/")!]), nil, of: nil, into: Kept()) }
+      #expect(failure?.kind == .rejected)
     }
   }
 
@@ -148,6 +152,14 @@ struct AskedStoreTests {
     try await plugin("echo; exit 75") { store in
       let failure = await #expect(throws: Failure.self) { try await store.read("x", nil, of: nil, into: Kept()) }
       #expect(failure?.isRetryable == true)
+    }
+  }
+
+  @Test("a plugin that gives some bytes of what it says is not there does not say so")
+  func pluginSaysBoth() async throws {
+    try await plugin("echo part; exit 66") { store in
+      let failure = await #expect(throws: Failure.self) { try await store.read("x", nil, of: nil, into: Kept()) }
+      #expect(failure?.kind == .protocol && !store.readsInParts("x"))
     }
   }
 

@@ -168,7 +168,7 @@ extension stat {
   public var modifiedMilliseconds: Int64 { milliseconds(of: modification) }
 
   /// When the content was last changed.
-  var modification: timespec {
+  public var modification: timespec {
     #if canImport(Darwin)
       st_mtimespec
     #else

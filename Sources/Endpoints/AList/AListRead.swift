@@ -10,7 +10,7 @@ struct AListRead {
   /// Nil for all.
   let range: Range<Int64>?
   let version: String?
-  let sink: CountingSink
+  let sink: ByteCounter
   let api: AListAPI
 
   /// - Throws: a refusal, among others.

@@ -10,7 +10,7 @@ extension AList {
   public func read(
     _ path: String, _ range: Range<Int64>?, of version: String?, into sink: any ByteSink
   ) async throws(Failure) -> Finding {
-    let read = AListRead(path: path, range: range, version: version, sink: CountingSink(sink), api: api)
+    let read = AListRead(path: path, range: range, version: version, sink: ByteCounter(sink), api: api)
     let place = try await places.place(of: path)
     let refusal: Failure
     do throws(Failure) { return try await read.from(place) } catch { refusal = error }
@@ -130,7 +130,7 @@ final class AListPlaces: Sendable {
 }
 
 /// Counts what goes through.
-final class CountingSink: ByteSink {
+final class ByteCounter: ByteSink {
   private let sink: any ByteSink
   private let taken = Atomic<Int64>(0)
 

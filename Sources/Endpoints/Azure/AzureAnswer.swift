@@ -72,6 +72,7 @@ extension Stored {
     checksums[.md5] = md5.flatMap { Checksum(.md5, base64: $0) }
     modified = answer.headers["x-ms-meta-mtime"].flatMap { RFC3339.milliseconds($0) } ?? modified
     version = answer.headers["etag"]
+    hints = [:]
     // Where an account has a hierarchical namespace, directories are blobs of this kind.
     if answer.headers["x-ms-meta-hdi_isfolder"] == "true" { isDirectory = true }
   }

@@ -112,18 +112,27 @@ public struct AzureBlob: BuiltInStore, RemovingStore {
   public func read(
     _ path: String, _ range: Range<Int64>?, of version: String?, into sink: any ByteSink
   ) async throws(Failure) -> Finding {
+    let get = ObjectGet(path, range, from: api.server, into: sink)
     var request = api.request(.get, path)
-    request.headers.append(("Accept-Encoding", "identity"))
-    if let range { request.headers.append(("Range", range.asHeader)) }
+    request.headers += get.headers
     if let version { request.headers.append(("If-Match", version)) }
-    request.receiver = sink
-    let wanted = range == nil ? 200 : 206
-    request.isWanted = { $0.status == wanted && (version == nil || $0.headers["etag"] == version) }
+    let fault = { @Sendable (answer: HTTPAnswer) -> Failure? in
+      version.map { answer.headers["etag"] != $0 } == true ? .replaced(path) : get.fault(in: answer)
+    }
+    request.receiver = get
+    request.isWanted = { fault($0) == nil }
     let answer = try await api.send(request)
-    if answer.status == 404, answer.azureCode != "ContainerNotFound" { return .nothing }
-    if answer.status == wanted, request.isWanted?(answer) == true { return .stored(Stored(blob: path, answer)) }
-    if let failure = await api.failure(answer, "read \(path)") { return .untold(failure) }
-    return .untold(answer.azureEvidence(Failure(.rejected, "\(api.server) gives other bytes of \(path) than were asked for")))
+    switch answer.status {
+    case 200..<300:
+      if let fault = fault(answer) { return .untold(answer.azureEvidence(fault)) }
+      try get.checkEnd(of: answer)
+      return .stored(Stored(blob: path, answer))
+    case 404 where answer.azureCode != "ContainerNotFound": return .nothing
+    case 412 where version != nil, 416 where range != nil: return .untold(answer.azureEvidence(.replaced(path)))
+    default:
+      let strange = Failure(.protocol, "\(api.server) answers GET of \(path) with HTTP \(answer.status)")
+      return .untold(await api.failure(answer, "read \(path)") ?? answer.azureEvidence(strange))
+    }
   }
 
   /// List Blobs. There is no directory but what names have in common.

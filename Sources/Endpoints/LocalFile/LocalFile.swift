@@ -56,6 +56,9 @@ public struct LocalFile: BuiltInStore, RenamingStore, DirectoryStore, AdoptingSt
       guard [ENOENT, ENOTDIR].contains(errno) else { return .untold(LocalFile.unreadable(path, SystemError("stat", errno))) }
       return .nothing
     }
+    guard status.isRegularFile || status.isDirectory else {
+      return .untold(Failure(.rejected, "\(path) is no regular file", hint: "cat \(path) reads what comes of it"))
+    }
     return .stored(Stored(path, status))
   }
 
@@ -109,42 +112,51 @@ public struct LocalFile: BuiltInStore, RenamingStore, DirectoryStore, AdoptingSt
     return Receipt()
   }
 
+  /// A file is read as fast in one go.
+  public func readsInParts(_ path: String) -> Bool { false }
+
   public func read(
     _ path: String, _ range: Range<Int64>?, of version: String?, into sink: any ByteSink
   ) async throws(Failure) -> Finding {
-    guard let found = try await stat(path, fresh: true).stored else { return try await stat(path, fresh: true) }
-    guard found.isDirectory != true else { return .untold(Failure(.rejected, "\(path) is a directory")) }
-    guard version == nil || version == found.version else {
-      return .untold(Failure(.rejected, "\(path) is another version than the one that is meant"))
-    }
-    try await onThread { (isCancelled) throws(Failure) in
-      let isWhole: Bool
-      do throws(SystemError) { isWhole = try LocalFile.read(path, range ?? 0..<(found.size ?? 0), into: sink, isCancelled) } catch {
+    let finding = try await stat(path, fresh: true)
+    guard let found = finding.stored else { return finding }
+    guard found.isDirectory != true else { return .untold(.directory(path)) }
+    guard version == nil || version == found.version else { return .untold(.replaced(path)) }
+    return try await onThread { (isCancelled) throws(Failure) in
+      let isSame: Bool
+      do throws(SystemError) { isSame = try LocalFile.read(found, range, into: sink, isCancelled) } catch {
         throw LocalFile.unreadable(path, error)
       }
-      guard isWhole else { throw Failure(.server, "\(path) ends before the bytes that were to be read", hint: "did it change meanwhile?") }
+      return isSame ? .stored(found) : .untold(.replaced(path))
     }
-    return .stored(found)
   }
 
-  /// - Returns: false if the file has ended too early.
+  /// - Parameter range: in bytes; nil for all up to the end, wherever that is.
+  /// - Returns: false if the file is another one, or has changed meanwhile.
   private static func read(
-    _ path: String, _ range: Range<Int64>, into sink: any ByteSink, _ isCancelled: CancelFlag
+    _ found: Stored, _ range: Range<Int64>?, into sink: any ByteSink, _ isCancelled: CancelFlag
   ) throws(SystemError) -> Bool {
-    let file = try Descriptor.open(path, O_RDONLY)
+    // What has become a pipe meanwhile would keep it waiting.
+    let file = try Descriptor.open(found.path, O_RDONLY | O_NONBLOCK)
+    guard Stored(found.path, try file.status()).version == found.version else { return false }
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
     defer { buffer.deallocate() }
-    var offset = range.lowerBound
-    while offset < range.upperBound, !isCancelled.isSet {
-      let wanted = Int(min(Int64(buffer.count), range.upperBound - offset))
+    let size = found.size ?? 0
+    var offset = range?.lowerBound ?? 0
+    let end = range?.upperBound ?? .max
+    while offset < end, !isCancelled.isSet {
+      let wanted = Int(min(Int64(buffer.count), end - offset))
       let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]), at: offset)
-      guard count > 0 else { return false }
+      guard count > 0 else { break }
+      // As of the files of /proc, which have a size of 0.
+      guard offset.addingSaturated(Int64(count)) <= size else { return false }
       guard sink.take(UnsafeRawBufferPointer(rebasing: buffer[..<count])) else { return true }
       sink.waitUntilReady()
       offset += Int64(count)
     }
     if isCancelled.isSet { throw SystemError("read", ECANCELED) }
-    return true
+    guard offset == range?.upperBound ?? size else { return false }
+    return Stored(found.path, try file.status()).version == found.version
   }
 
   public func list(_ directory: String, page: String?) async throws(Failure) -> Listing? {
@@ -178,6 +190,7 @@ extension Stored {
   fileprivate init(_ path: String, _ status: stat) {
     self.init(path, isDirectory: status.isDirectory, size: status.isDirectory ? nil : Int64(status.st_size))
     modified = status.modifiedMilliseconds
-    version = "\(status.st_dev):\(status.st_ino):\(status.st_size):\(status.modifiedMilliseconds)"
+    let changed = status.modification
+    version = "\(status.st_dev):\(status.st_ino):\(status.st_size):\(changed.tv_sec).\(changed.tv_nsec)"
   }
 }

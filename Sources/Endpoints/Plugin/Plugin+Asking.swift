@@ -15,18 +15,24 @@ extension Plugin {
 
   public func silence(at path: String) async -> Failure? { await lack(of: "stat", at: path, asks: true) }
 
+  /// Each would be a run of the plugin.
+  public func readsInParts(_ path: String) -> Bool { false }
+
   public func read(
     _ path: String, _ range: Range<Int64>?, of version: String?, into sink: any ByteSink
   ) async throws(Failure) -> Finding {
     if let lack = await lack(of: "get", at: path, asks: true) { throw lack }
     if let version, let found = try await stat(path, fresh: true).stored?.version, found != version {
-      return .untold(Failure(.rejected, "\(path) was replaced by another object meanwhile"))
+      return .untold(.replaced(path))
     }
     var job: [String: String] = [:]
     if let range { job = ["SLUICE_OFFSET": "\(range.lowerBound)", "SLUICE_LENGTH": "\(range.count)"] }
     let output = PluginObject(sink, limit: range.map { Int64($0.count) })
     let end = try await run("get", path, Attributes(), job, output)
-    if end.isNothing { return .nothing }
+    if end.isNothing {
+      guard output.count == 0 else { throw saysNonsense("get says that nothing is there, and writes \(output.count) bytes of it") }
+      return .nothing
+    }
     guard !output.isTooLong else { throw saysNonsense("get writes more than the bytes that were asked for") }
     if !end.wasEnough, let failure = failure(of: end, nil) { throw failure }
     return .stored(Stored(path, size: range == nil && !end.wasEnough ? output.count : nil))

@@ -69,42 +69,6 @@ public struct S3: BuiltInStore, RemovingStore {
     }
   }
 
-  public func stat(_ path: String, fresh: Bool) async throws(Failure) -> Finding {
-    let object = try S3Object(path)
-    var call = S3Call(.head, object)
-    call.headers = [("x-amz-checksum-mode", "ENABLED"), ("Accept-Encoding", "identity")]
-    let answer = try await api.send(call)
-    guard let failure = answer.s3Failure(api.origin, "look at \(path)") else {
-      memory.noteChecksum(answer.headers["x-amz-checksum-sha256"], of: path)
-      return .stored(stored(object, answer))
-    }
-    switch answer.status {
-    case 404: return .nothing
-    // An answer to HEAD does not say why, who may write need not be allowed to look, and the server may not know HEAD.
-    case 400, 401, 403, 405, 501: return .untold(failure)
-    default: throw failure
-    }
-  }
-
-  /// What the head of an answer tells of an object. The time stands where rclone and others keep it, else it is that of the upload.
-  private func stored(_ object: S3Object, _ answer: HTTPAnswer) -> Stored {
-    var stored = Stored(object.path)
-    let length =
-      answer.status == 206 ? answer.headers["content-range"]?.split(separator: "/").last.map(String.init) : answer.headers["content-length"]
-    stored.size = length.flatMap { Int64($0) }
-    let kept = answer.headers["x-amz-meta-mtime"].flatMap { Double($0) }.map { Int64(saturating: ($0 * 1000).rounded()) }
-    stored.modified = kept ?? answer.headers["last-modified"].flatMap { HTTPDate.seconds($0) }.map { $0.multipliedSaturated(by: 1000) }
-    stored.version = answer.etag
-    // A checksum with a number behind it is of the checksums of parts.
-    if let checksum = answer.headers["x-amz-checksum-sha256"].flatMap({ Checksum(.sha256, base64: $0) }) {
-      stored.checksums[.sha256] = checksum
-    }
-    if memory.hasDigests(object.bucket), let digest = answer.digest(of: object).flatMap({ Checksum(.md5, hex: $0) }) {
-      stored.checksums[.md5] = digest
-    }
-    return stored
-  }
-
   public func put(_ upload: Upload, at path: String, _ condition: Condition) async throws(Failure) -> Receipt {
     let object = try S3Object(path)
     let options = try S3Options(upload.attributes.options)
@@ -156,30 +120,6 @@ public struct S3: BuiltInStore, RemovingStore {
     if tag.contains("-") { return memory.isExpected(tag, of: try S3Object(stored.path)) }
     if try await tag == payload.digest(.md5).hex { return true }
     return stored.checksums[.md5] == nil ? nil : false
-  }
-
-  public func read(
-    _ path: String, _ range: Range<Int64>?, of version: String?, into sink: any ByteSink
-  ) async throws(Failure) -> Finding {
-    let object = try S3Object(path)
-    var call = S3Call(.get, object)
-    call.headers = [("Accept-Encoding", "identity")]
-    if let range { call.headers.append(("Range", range.asHeader)) }
-    if let version { call.headers.append(("If-Match", "\"\(version)\"")) }
-    call.receiver = sink
-    let answer = try await api.send(call)
-    switch answer.status {
-    case 206 where range != nil, 200 where range == nil:
-      let stored = stored(object, answer)
-      // Some servers do not know the condition.
-      guard version == nil || stored.version == version else { break }
-      return .stored(stored)
-    case 404: return .nothing
-    default: break
-    }
-    return .untold(
-      answer.s3Failure(api.origin, "read \(path)")
-        ?? answer.withEvidence(Failure(.rejected, "\(api.origin) gives other bytes of \(path) than were asked for")))
   }
 
   public func list(_ directory: String, page: String?) async throws(Failure) -> Listing? {

@@ -13,6 +13,8 @@ struct S3Call: Sendable {
   var md5: (@Sendable () async throws(Failure) -> Checksum)?
   /// Is given the body of the object that is asked for.
   var receiver: (any ByteSink)?
+  /// As `HTTPRequest.isWanted`.
+  var isWanted: (@Sendable (HTTPAnswer) -> Bool)?
   /// Bytes of the longest answer that is kept.
   var answerLimit = HTTPAnswer.bodyLimit
   var isUpload = false
@@ -179,6 +181,7 @@ final class S3API: Sendable {
     request.isAnsweredByStatus = call.isUpload && call.method == .put
     request.rateShare = call.rateShare
     request.receiver = call.receiver
+    request.isWanted = call.isWanted
     request.answerLimit = call.answerLimit
     request.followsRedirects = false
     return request

@@ -65,6 +65,7 @@ struct S3Error: Sendable {
     case "RequestTimeTooSkewed", "RequestExpired": "is the clock of this machine right?"
     case let code where S3Error.expiry.contains(code): "get new credentials; what is held can be sent with them"
     case "NoSuchBucket": "make the bucket first"
+    case "InvalidObjectState": "it is archived, and must be restored first: aws s3api restore-object"
     case "AuthorizationHeaderMalformed", "PermanentRedirect": "set AWS_REGION to the region of the bucket"
     case "SecondLevelDomainForbidden":
       "it wants the bucket in the name of the host: addressing-style: virtual in the remote, or addressing_style = virtual in the AWS config"

@@ -13,6 +13,10 @@ struct S3Options: Sendable {
     StoreOption("etag", "ignore: compare no ETag with what was sent"),
     StoreOption("lock-until", "when the object may be removed again, in a bucket with object lock"),
     StoreOption("lock-mode", "governance or compliance", needs: "lock-until"),
+    StoreOption("version-id", "the version of the object that is read", isForWriting: false, isForReading: true) {
+      (value) throws(Failure) in
+      guard isHeaderValue(value) else { throw Failure(.usage, "-o version-id takes the ID of a version") }
+    },
   ]
   static let mostConcurrent = 32
   /// A longer object goes in parts, unless the size of a part is given.

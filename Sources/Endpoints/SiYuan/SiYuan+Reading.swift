@@ -13,13 +13,16 @@ extension SiYuan {
     }
   }
 
+  /// Its call for a file gives all of it alone, and the kernel has it in memory for that.
+  public func readsInParts(_ path: String) -> Bool { false }
+
   /// Reads what lies below data/assets piece by piece, as a browser does; all else the kernel has in memory as a whole for that.
   public func read(
     _ path: String, _ range: Range<Int64>?, of version: String?, into sink: any ByteSink
   ) async throws(Failure) -> Finding {
     guard let path = assets.place(of: path) else { return .untold(SiYuanAssets.nameless(path)) }
     if let version, let found = try await api.assetFacts(path)?.version, found != version {
-      return .untold(Failure(.rejected, "\(path) was replaced by another object meanwhile"))
+      return .untold(.replaced(path))
     }
     return switch try await api.readAsset(path, range, into: sink) {
     case .untold: try await api.readFile(path, into: range.map { Slice($0, of: sink) } ?? sink)

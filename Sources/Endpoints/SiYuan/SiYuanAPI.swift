@@ -101,20 +101,23 @@ final class SiYuanAPI: Sendable {
     request.isWanted = { $0.status == (range == nil ? 200 : 206) }
     let answer = try await read(request, into: sink)
     switch answer.status {
-    case 200 where range == nil: return .stored(Stored(path, size: answer.expectedLength.map(Int64.init)))
+    case 200 where range == nil: return .stored(Stored(path, size: answer.expectedLength.map(Int64.init) ?? answer.takenLength))
     case 206 where range != nil: return .stored(Stored(path))
     default: return other
     }
   }
 
-  /// Reads a file. The kernel tells no length of more than 2,048 bytes, and knows no parts.
+  /// Reads a file. The kernel tells no length of more than 2,048 bytes, so that the last chunk is what tells it, and knows no parts.
   func readFile(_ path: String, into sink: any ByteSink) async throws(Failure) -> Finding {
     var request = try await request("/api/file/getFile")
     request.setJSON(["path": .string(path)])
     let answer = try await read(request, into: sink)
-    if answer.status == 200 { return .stored(Stored(path, size: answer.expectedLength.map(Int64.init))) }
-    guard try code(of: answer) == 404 else { throw failure(answer, path) }
-    return .nothing
+    if answer.status == 200 { return .stored(Stored(path, size: answer.expectedLength.map(Int64.init) ?? answer.takenLength)) }
+    switch try code(of: answer) {
+    case 404: return .nothing
+    case 409: throw .directory(path)
+    default: throw failure(answer, path)
+    }
   }
 
   private func read(_ request: HTTPRequest, into sink: any ByteSink) async throws(Failure) -> HTTPAnswer {
