@@ -50,7 +50,9 @@ struct AskedStoreTests {
       #expect(try await store.read(path + "y", nil, of: nil, into: Kept()).isNothing)
       // The kernel tells no length, and the last chunk does.
       #expect(try await store.read(path, nil, of: nil, into: Kept()).stored?.size == 300_000 && !store.readsInParts(path))
-      let failure = await #expect(throws: Failure.self) { try await store.read(String(path[..<path.lastIndex(of: "/")!]), nil, of: nil, into: Kept()) }
+      let failure = await #expect(throws: Failure.self) {
+        try await store.read(String(path[..<path.lastIndex(of: "/")!]), nil, of: nil, into: Kept())
+      }
       #expect(failure?.kind == .rejected)
     }
   }

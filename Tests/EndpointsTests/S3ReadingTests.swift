@@ -47,7 +47,9 @@ struct S3ReadingTests {
       (["ETag: \"x\"", "x-amz-checksum-md5: \(Self.md5.base64)"], [.md5: Self.md5], [:]),
     ]
     for (headers, checksums, hints) in cases {
-      try await with { head($0, headers) } _: { store, _ in
+      try await with {
+        head($0, headers)
+      } _: { store, _ in
         let stored = try #require(try await store.stat("box/x", fresh: true).stored)
         #expect(stored.checksums == checksums && stored.hints == hints && !stored.isYoung, "\(headers)")
       }
@@ -72,7 +74,8 @@ struct S3ReadingTests {
       if knowsConditions {
         exchange.answer(Self.error("PreconditionFailed"), status: "412 Precondition Failed", type: "application/xml")
       } else {
-        exchange.answer("234", status: "206 Partial Content", headers: ["x-ms-request-id: 1", "Content-Range: bytes 2-4/10", "ETag: \"new\""])
+        exchange.answer(
+          "234", status: "206 Partial Content", headers: ["x-ms-request-id: 1", "Content-Range: bytes 2-4/10", "ETag: \"new\""])
       }
     } _: { store, _ in
       let kept = Kept()
@@ -108,7 +111,9 @@ struct S3ReadingTests {
       ("416 Range", "InvalidRange", .input, nil), ("503 Slow", "SlowDown", .server, nil), ("400 Bad", "InvalidArgument", .rejected, nil),
     ] as [(String, String, Failure.Kind, String?)])
   func refused(status: String, code: String, kind: Failure.Kind, hint: String?) async throws {
-    try await with { $0.answer(Self.error(code), status: status, type: "application/xml") } _: { (store, _) async throws in
+    try await with {
+      $0.answer(Self.error(code), status: status, type: "application/xml")
+    } _: { (store, _) async throws in
       guard case .untold(let failure) = try await store.read("box/x", 2..<5, of: nil, into: Kept()) else {
         return #expect(Bool(false), "it was read")
       }
@@ -124,7 +129,9 @@ struct S3ReadingTests {
       (Self.error("AccessDenied"), "403 Forbidden", .auth),
     ]
     for said in cases {
-      try await with { $0.answer(said.body, status: said.status, type: "application/xml") } _: { store, _ in
+      try await with {
+        $0.answer(said.body, status: said.status, type: "application/xml")
+      } _: { store, _ in
         var failure: Failure?
         do throws(Failure) { try await store.confirmNothing(at: "box/x") } catch { failure = error }
         #expect(failure?.kind == said.kind, "\(said)")
@@ -143,7 +150,8 @@ struct S3ReadingTests {
       if knowsConditions {
         exchange.answer("", status: "412 Precondition Failed", headers: ["x-ms-request-id: 1", "x-ms-error-code: ConditionNotMet"])
       } else {
-        exchange.answer("234", status: "206 Partial Content", headers: ["x-ms-request-id: 1", "Content-Range: bytes 2-4/10", "ETag: \"new\""])
+        exchange.answer(
+          "234", status: "206 Partial Content", headers: ["x-ms-request-id: 1", "Content-Range: bytes 2-4/10", "ETag: \"new\""])
       }
     }
     defer { server.stop() }

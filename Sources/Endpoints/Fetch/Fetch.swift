@@ -205,7 +205,10 @@ public final class Fetch: Sendable {
     }
     if let failure = sink.failure { throw failure }
     switch finding {
-    case .nothing: throw known.size == nil && known.version == nil ? .missing(path) : .replaced(path)
+    case .nothing:
+      guard known.size == nil, known.version == nil else { throw .replaced(path) }
+      try await store.confirmNothing(at: path)
+      throw .missing(path)
     case .untold(let failure): throw failure
     case .stored(let told):
       if let size = told.size, let expected = known.size, size != expected { throw .replaced(path) }

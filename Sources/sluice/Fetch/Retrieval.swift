@@ -91,7 +91,10 @@ struct Retrieval: Sendable {
 
   private func findParts(_ found: inout Found) async throws(Failure) {
     let place = path + PartsRun.manifestSuffix
-    guard let bytes = try await small(place, limit: Int(PartManifest.limit)) else { throw .missing(path) }
+    guard let bytes = try await small(place, limit: Int(PartManifest.limit)) else {
+      try await asking { () async throws(Failure) in try await store.confirmNothing(at: path) }
+      throw .missing(path)
+    }
     let manifest = try PartManifest(parsing: bytes, at: place)
     found.manifest = manifest
     found.proof.add(manifest, at: place)
