@@ -38,8 +38,9 @@ final class FetchJournal: Sendable {
     self.spool = spool
     start = Int64(head.count)
     do throws(SystemError) {
-      file = try spool.directory.descriptor.openChild("\(spool.id).fetch", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
-      try file.writeAll(head)
+      // At once: one that does not say what it is of would be left alone by everybody.
+      try spool.directory.write(head, to: "\(spool.id).fetch", isDurable: false)
+      file = try spool.directory.descriptor.openChild("\(spool.id).fetch", O_RDWR | O_NOFOLLOW)
     } catch {
       spool.directory.remove("\(spool.id).fetch")
       spool.remove()

@@ -105,6 +105,9 @@ public final class PartialSpool: ByteStore {
     }
   }
 
+  /// Whether another run can go on with it.
+  public var hasJournal: Bool { journal != nil }
+
   /// Bytes that are there.
   public var count: Int64 { state.update { state in state.pieces.reduce(0) { $0.addingSaturated($1.done) } } }
 
@@ -234,11 +237,10 @@ public final class PartialSpool: ByteStore {
     return hash.finalized()
   }
 
-  /// The whole object.
+  /// The whole object. A run that dies before it is where it is to go leaves it to another run, unless it is discarded.
   ///
   /// - Parameter digests: its hashes, as they were computed of it.
   public func payload(_ digests: [Checksum]) -> Payload {
-    journal?.remove()
     let length = state.update { $0.length ?? 0 }
     return Payload(spool: spool, length: length, inputLength: length, digests: digests)
   }
@@ -248,9 +250,14 @@ public final class PartialSpool: ByteStore {
   /// - Returns: whether it stays.
   @discardableResult
   public func leave() -> Bool {
-    if journal != nil, count > 0 { return true }
-    discard()
-    return false
+    guard let journal, count > 0, !spool.isMoved else {
+      discard()
+      return false
+    }
+    for (index, piece) in state.update({ $0.pieces }).enumerated() where piece.done > piece.noted {
+      try? journal.note(.init(done: piece.done, checksum: UInt32(truncatingIfNeeded: piece.checksum)), of: index)
+    }
+    return true
   }
 
   /// Removes it.

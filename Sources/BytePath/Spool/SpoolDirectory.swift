@@ -105,11 +105,10 @@ public final class SpoolDirectory: Sendable {
       remove("\(id).json.new")
       // Looked for now that nobody can write one: a run may have written its job and died since the names were listed.
       guard faccessat(descriptor.raw, "\(id).json", F_OK, 0) != 0, errno == ENOENT, !mayGoOn(id) else { return }
-      remove("\(id).fetch")
-      remove("\(id).data")
+      for ending in ["fetch.new", "fetch", "data"] { remove("\(id).\(ending)") }
     } catch {
       guard error.code == ENOENT else { return }
-      for ending in ["json.new", "json", "place.new", "fetch"] { remove("\(id).\(ending)") }
+      for ending in ["json.new", "json", "place.new", "fetch.new", "fetch"] { remove("\(id).\(ending)") }
     }
   }
 
