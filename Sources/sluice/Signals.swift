@@ -9,6 +9,7 @@ final class Signals: Sendable {
   private struct State {
     var first: Int32?
     var action: (@Sendable () -> Void)?
+    var lastAction: (@Sendable () -> Void)?
   }
 
   private let state = Mutex(State())
@@ -44,9 +45,15 @@ final class Signals: Sendable {
     if hasCome { action() }
   }
 
+  /// Calls `action` when a second signal ends the process at once.
+  func beforeExit(_ action: @escaping @Sendable () -> Void) { state.withLock { $0.lastAction = action } }
+
   private func received(_ number: Int32) {
     let action = state.withLock { state -> (@Sendable () -> Void)? in
-      guard state.first == nil else { _exit(128 + number) }
+      guard state.first == nil else {
+        state.lastAction?()
+        _exit(128 + number)
+      }
       state.first = number
       return state.action
     }

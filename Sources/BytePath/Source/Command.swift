@@ -43,9 +43,12 @@ public struct Command: Sendable {
   /// Runs the command to its end. Its standard error is the program's own. The descriptors are closed in this process once it has
   /// started. A cancelled task sends it, and where it can its children, SIGTERM and, two seconds later, SIGKILL.
   ///
+  /// - Parameter started: told its process ID.
   /// - Returns: nil for success, otherwise how it ended: `exited with status 3`.
   /// - Throws: a failure of kind `input` if it could not be started.
-  public func run(input: Descriptor?, output: Descriptor?) async throws(Failure) -> String? {
+  public func run(
+    input: Descriptor?, output: Descriptor?, started: @escaping @Sendable (Int32) -> Void = { _ in }
+  ) async throws(Failure) -> String? {
     var options = PlatformOptions()
     // With a terminal the child must stay in the foreground group: it may ask for a password, and Ctrl-C reaches it and its children there.
     // Without one (cron, systemd, CI) it leads a group of its own, so that all of its children can be ended.
@@ -54,7 +57,7 @@ public struct Command: Sendable {
     let status: TerminationStatus
     guard let executable else { throw notFound }
     do {
-      status = try await run(executable, options, input: input, output: output)
+      status = try await run(executable, options, input: input, output: output, started)
     } catch let error as SubprocessError where error.code == .executableNotFound {
       throw notFound
     } catch {
@@ -74,9 +77,9 @@ public struct Command: Sendable {
     return Failure(.input, "\(description) was not found", hint: "check its name and PATH")
   }
 
-  private func run(_ executable: Executable, _ options: PlatformOptions, input: Descriptor?, output: Descriptor?) async throws
-    -> TerminationStatus
-  {
+  private func run(
+    _ executable: Executable, _ options: PlatformOptions, input: Descriptor?, output: Descriptor?, _ started: @Sendable (pid_t) -> Void
+  ) async throws -> TerminationStatus {
     // Without a descriptor of its own a child gets ours: a command may ask a question, a guard may print.
     let source: FileDescriptorInput =
       input.map { .fileDescriptor(FileDescriptor(rawValue: $0.raw), closeAfterSpawningProcess: false) } ?? .currentStandardInput
@@ -85,7 +88,8 @@ public struct Command: Sendable {
     return try await Subprocess.run(
       executable, arguments: Arguments(arguments), environment: ChildEnvironment.inherited(), platformOptions: options, input: source,
       output: target, error: .currentStandardError
-    ) { _ in
+    ) { execution in
+      started(execution.processIdentifier.value)
       try? input?.close()
       try? output?.close()
     }.terminationStatus
