@@ -147,4 +147,10 @@ struct Console: Sendable {
   let signals: Signals
   /// What stands after `--`.
   let command: [String]
+
+  /// What is told of a run that a signal has ended.
+  var interruption: Failure {
+    let name = [SIGINT: "SIGINT", SIGTERM: "SIGTERM", SIGHUP: "SIGHUP"][signals.first ?? SIGINT] ?? "a signal"
+    return Failure(.interrupted, "interrupted by \(name)")
+  }
 }

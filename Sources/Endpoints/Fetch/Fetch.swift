@@ -15,16 +15,18 @@ public final class Fetch: Sendable {
 
   /// How many pieces are on their way at a time.
   private static let lanes = 4
-  /// Bytes of a piece, the least and the most.
+  /// Bytes of a piece, the least, and the most as long as there are few pieces.
   private static let pieceSizes: ClosedRange<Int64> = 8 << 20...64 << 20
   /// An object has about as many pieces as this if their size allows it.
   private static let pieceCount: Int64 = 1024
+  /// More pieces are not made whatever their size, and whatever length a server claims.
+  private static let mostPieces: Int64 = 1 << 17
   /// An attempt that brings less than this, in bytes, counts as one that brings nothing.
   private static let progress: Int64 = 64 << 10
 
   let store: any Store
   let portions: [Portion]
-  private let policy: @Sendable (Int, Failure) -> Duration?
+  private let policy: @Sendable (Int, Failure, ContinuousClock.Instant) -> Duration?
   private let note: @Sendable (Failure, Duration) -> Void
   private let tries = Atomic(1)
   private let lacksProof = Atomic(false)
@@ -33,10 +35,12 @@ public final class Fetch: Sendable {
   /// - Parameters:
   ///   - objects: as they were found. One alone may be of unknown length.
   ///   - checksums: those that the parts of a set must have, which are checked when they are handed on in order; none for a lone object.
-  ///   - retry: how long to wait after so many attempts of which the last one failed so; nil if there is to be no other.
+  ///   - retry: how long to wait after so many attempts without progress, of which the last one failed so and the first began then; nil if there
+  ///     is to be no other.
   ///   - note: tells the user of an attempt that failed, and how long it is until the next one.
   public init(
-    of objects: [Stored], checksums: [Checksum] = [], from store: any Store, retry: @escaping @Sendable (Int, Failure) -> Duration?,
+    of objects: [Stored], checksums: [Checksum] = [], from store: any Store,
+    retry: @escaping @Sendable (Int, Failure, ContinuousClock.Instant) -> Duration?,
     note: @escaping @Sendable (Failure, Duration) -> Void
   ) {
     self.store = store
@@ -64,11 +68,11 @@ public final class Fetch: Sendable {
     let total = length ?? 0
     let mebibyte: Int64 = 1 << 20
     let wanted = (total / Fetch.pieceCount + mebibyte - 1) / mebibyte * mebibyte
-    let size = min(max(wanted, Fetch.pieceSizes.lowerBound), Fetch.pieceSizes.upperBound)
+    let size = max(min(max(wanted, Fetch.pieceSizes.lowerBound), Fetch.pieceSizes.upperBound), total / Fetch.mostPieces)
     return portions.flatMap { portion -> [Range<Int64>] in
       guard readsInParts(portion) else { return [portion.range] }
       return stride(from: portion.range.lowerBound, to: portion.range.upperBound, by: Int64.Stride(size)).map {
-        $0..<min($0 + size, portion.range.upperBound)
+        $0..<min($0.addingSaturated(size), portion.range.upperBound)
       }
     }
   }
@@ -100,7 +104,7 @@ public final class Fetch: Sendable {
   private func fetchPieces(into spool: PartialSpool) async throws(Failure) {
     let queue = Queue(spool.pieces.indices)
     let result = await withTaskGroup(of: Result<Void, Failure>.self) { group in
-      for _ in 0..<Fetch.lanes {
+      for _ in 0..<(store.serialKey == nil ? Fetch.lanes : 1) {
         group.addTask { [self] in
           do throws(Failure) {
             while let index = queue.next() { try await fetch(piece: index, into: spool) }
@@ -123,9 +127,7 @@ public final class Fetch: Sendable {
 
   private func fetch(piece index: Int, into spool: PartialSpool) async throws(Failure) {
     let piece = spool.pieces[index]
-    guard let portion = portions.first(where: { $0.range.lowerBound <= piece.lowerBound && piece.upperBound <= $0.range.upperBound }) else {
-      return
-    }
+    guard let portion = portion(of: piece) else { return }
     guard readsInParts(portion) else { return try await fetchWhole(portion, into: spool) }
     let offset = portion.range.lowerBound
     try await trying(portion, progress: { spool.next(ofPiece: index) }) { () throws(Failure) in
@@ -136,10 +138,23 @@ public final class Fetch: Sendable {
     }
   }
 
+  /// By bisection, as a set may have many parts.
+  private func portion(of piece: Range<Int64>) -> Portion? {
+    var (low, high) = (0, portions.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if portions[middle].range.upperBound < piece.upperBound { low = middle + 1 } else { high = middle }
+    }
+    return low < portions.count ? portions[low] : nil
+  }
+
   /// Reads all of an object at the store. What another attempt has got of it is compared.
   private func fetchWhole(_ portion: Portion, into spool: PartialSpool) async throws(Failure) {
     try await trying(portion, progress: { spool.count }) { () throws(Failure) in
-      try await self.read(portion, nil, into: SpoolSink(spool, at: portion.range.lowerBound, limit: portion.range.upperBound))
+      let sink = SpoolSink(spool, at: portion.range.lowerBound, limit: portion.range.upperBound)
+      try await self.read(portion, nil, into: sink)
+      // Where the length is not known beforehand, another attempt may have got more.
+      guard portion.range.upperBound < .max || spool.count == sink.count else { throw .replaced(portion.stored.path) }
     }
   }
 
@@ -162,13 +177,16 @@ public final class Fetch: Sendable {
     let course = Course(portion.checksum?.algorithm)
     try await trying(portion, progress: { course.done }) { () throws(Failure) in
       let start = course.done
-      guard start == 0 || self.readsInParts(portion) else {
-        self.mustBeginAnew.store(true, ordering: .relaxed)
-        throw Failure(
-          .server, "\(portion.stored.path) was cut after \(start) bytes, and cannot be read from there on", hint: "leave out --stream")
-      }
       guard start < end || end == 0 else { return }
-      try await self.read(portion, start == 0 ? nil : start..<end, into: PassingSink(feed, limit: end - start, course))
+      do throws(Failure) {
+        try await self.read(portion, start == 0 ? nil : start..<end, into: PassingSink(feed, limit: end - start, course))
+      } catch {
+        // Not every server knows parts.
+        let isWithoutParts = start > 0 && error.kind == .protocol && !error.isRetryable
+        guard course.done > 0, isWithoutParts || !self.readsInParts(portion) else { throw error }
+        self.mustBeginAnew.store(true, ordering: .relaxed)
+        throw isWithoutParts ? Failure(.server, "\(error.message), and it was cut", retryable: true) : error
+      }
     }
     if let checksum = portion.checksum, course.checksum != checksum { throw .foreignPart(portion.stored.path) }
   }
@@ -181,14 +199,14 @@ public final class Fetch: Sendable {
   private func trying(
     _ portion: Portion, progress: () -> Int64, _ attempt: () async throws(Failure) -> Void
   ) async throws(Failure) {
-    var count = 0
+    var (count, start) = (0, ContinuousClock.now)
     while true {
       let before = progress()
       do throws(Failure) { return try await attempt() } catch {
         let failure = error
-        count = progress() - before < Fetch.progress ? count + 1 : 1
+        if progress() - before < Fetch.progress { count += 1 } else { (count, start) = (1, .now) }
         guard !Task.isCancelled else { throw .interrupted }
-        guard let wait = policy(count, failure) else { throw failure }
+        guard !mayBeginAnew, let wait = policy(count, failure, start) else { throw failure }
         tries.add(1, ordering: .relaxed)
         note(failure, wait)
         do { try await Task.sleep(for: wait) } catch { throw .interrupted }
@@ -331,7 +349,12 @@ private final class PassingSink: FetchSink {
       state.failure = .tooLong
       return true
     }
-    guard !isTooLong, feed.take(bytes) else { return false }
+    guard !isTooLong else { return false }
+    guard feed.take(bytes) else {
+      // The reader has gone, which is no fault of who brings the bytes.
+      state.withLock { $0.failure = .interrupted }
+      return false
+    }
     course.add(bytes)
     return true
   }

@@ -251,8 +251,9 @@ struct PutRun: Sendable {
   }
 
   private var interruption: Failure {
-    let name = [SIGINT: "SIGINT", SIGTERM: "SIGTERM", SIGHUP: "SIGHUP"][console.signals.first ?? SIGINT] ?? "a signal"
-    return Failure(.interrupted, "interrupted by \(name)", hint: "nothing was uploaded and nothing is kept")
+    var failure = console.interruption
+    failure.hint = "nothing was uploaded and nothing is kept"
+    return failure
   }
 
   private func outcome(of target: Target, _ failure: Failure?) -> Outcome {

@@ -64,17 +64,12 @@ struct GetRun: Sendable {
     var outcome = GetOutcome(of: retrieval.target)
     if case .file(_, let path) = reader { outcome.file = path }
     do throws(Failure) { try await run(&outcome) } catch {
-      outcome.failure = Task.isCancelled ? interruption : error
+      outcome.failure = Task.isCancelled ? console.interruption : error
     }
     await resolver.close()
     outcome.elapsed = start.duration(to: .now)
     report.tell(outcome, messages)
     return report.exitStatus(outcome.failure?.kind.exitStatus(signal: console.signals.first) ?? 0)
-  }
-
-  private var interruption: Failure {
-    let name = [SIGINT: "SIGINT", SIGTERM: "SIGTERM", SIGHUP: "SIGHUP"][console.signals.first ?? SIGINT] ?? "a signal"
-    return Failure(.interrupted, "interrupted by \(name)")
   }
 
   private var attributes: Attributes { Attributes(existing: get.noClobber ? .refuse : .overwrite) }
@@ -86,15 +81,16 @@ struct GetRun: Sendable {
     let fetch = retrieval.fetch(found)
     defer { outcome.attempts = fetch.attempts }
     if get.stream, case .command(let words) = reader { return try await stream(fetch, found, to: words, &outcome) }
-    let payload = try await spooled(fetch, found, &outcome)
-    outcome.verified = found.proof.verified ?? Proof.Source.size.rawValue
-    try await hand(payload, found)
+    let (payload, spool) = try await spooled(fetch, found, &outcome)
+    try await hand(payload, found, spool)
   }
 
   // MARK: Through the spool
 
-  /// The object, whole and proven, as it is to be handed on.
-  private func spooled(_ fetch: Fetch, _ found: Retrieval.Found, _ outcome: inout GetOutcome) async throws(Failure) -> Payload {
+  /// What is to be handed on, whole and proven, with the object as it came.
+  private func spooled(
+    _ fetch: Fetch, _ found: Retrieval.Found, _ outcome: inout GetOutcome
+  ) async throws(Failure) -> (Payload, PartialSpool) {
     let (label, pieces) = (label(found), fetch.pieces)
     let spool = try await onThread { () throws(Failure) in
       try PartialSpool(in: try self.directory(), pieces: pieces, label: label)
@@ -117,24 +113,25 @@ struct GetRun: Sendable {
         await progress.end()
         throw error
       }
-      do throws(Failure) { try retrieval.prove(found, unpacked, fetch) } catch {
+      do throws(Failure) { outcome.verified = try retrieval.prove(found, unpacked, fetch) } catch {
         unpacked.payload?.spool?.remove()
-        try await retrieval.checkParts(found, in: spool)
         throw error
       }
       outcome.note(unpacked, found, unpacks: get.fetch.unpacks)
-      guard let output = unpacked.payload else { return spool.payload(unpacked.objectDigests) }
-      spool.discard()
-      return output
+      guard let output = unpacked.payload else { return (spool.payload(unpacked.objectDigests), spool) }
+      if !spool.hasJournal { spool.discard() }
+      return (output, spool)
     } catch {
+      let foreign = error.kind == .input ? await retrieval.foreignPart(found, in: spool) : nil
       leave(spool, after: error)
-      throw error
+      throw foreign ?? error
     }
   }
 
   /// What has come is kept if the same command can go on with it, and thrown away if it is of no use, or fills the disk.
   private func leave(_ spool: PartialSpool, after failure: Failure) {
-    guard [.unreachable, .timeout, .server, .interrupted, .auth].contains(failure.kind) else { return spool.discard() }
+    let mayGoOn = failure.isRetryable || [.unreachable, .timeout, .server, .interrupted, .auth].contains(failure.kind)
+    guard mayGoOn else { return spool.discard() }
     if spool.leave() { messages.note("what has come of \(retrieval.target.text) is kept for a week; the same command goes on with it") }
   }
 
@@ -162,7 +159,8 @@ struct GetRun: Sendable {
 
   // MARK: To the reader
 
-  private func hand(_ payload: Payload, _ found: Retrieval.Found) async throws(Failure) {
+  /// - Parameter spool: what came, which is of use as long as the reader has not got all.
+  private func hand(_ payload: Payload, _ found: Retrieval.Found, _ spool: PartialSpool) async throws(Failure) {
     do throws(Failure) {
       switch reader {
       case .standardOutput: try await write(payload)
@@ -174,10 +172,12 @@ struct GetRun: Sendable {
         _ = try await publisher.put(Upload(payload, to: path, attributes, Meter(), Checkpoint(nil) { _ in }))
       }
     } catch {
-      payload.spool?.remove()
+      if get.fetch.unpacks { payload.spool?.remove() }
+      leave(spool, after: error)
       throw error
     }
     payload.spool?.remove()
+    spool.discard()
   }
 
   private func write(_ payload: Payload) async throws(Failure) {
@@ -207,60 +207,78 @@ struct GetRun: Sendable {
     return copy >= 0 ? Descriptor(adopting: copy) : nil
   }
 
-  /// Its standard output is ours.
-  private func run(_ words: [String], reading input: Descriptor) async throws(Failure) {
+  /// Runs a command to its end. Its standard output is ours.
+  private func run(
+    _ words: [String], reading input: Descriptor, started: @escaping @Sendable (Int32) -> Void = { _ in }
+  ) async throws(Failure) {
     let command = Command(program: words)
-    guard let ending = try await command.run(input: input, output: GetRun.standardOutput()) else { return }
-    throw Failure(.input, "\(command.description) \(ending)", hint: "the object was whole and proven; the command failed by itself")
+    guard let ending = try await command.run(input: input, output: GetRun.standardOutput(), started: started) else { return }
+    throw Failure(
+      .input, "\(command.description) \(ending)", hint: get.stream ? nil : "the object was whole and proven; the command failed by itself")
   }
 
   // MARK: Without a spool
+
+  /// How one of the two sides of a stream has ended: the command, or the object.
+  private typealias StreamEnd = Result<(unpacked: Unpacked, verified: String)?, Failure>
 
   /// Begins at once. The command's input does not end before all of it is proven; if it can't be, the command is ended first.
   private func stream(_ fetch: Fetch, _ found: Retrieval.Found, to words: [String], _ outcome: inout GetOutcome) async throws(Failure) {
     let pipe: (read: Descriptor, write: Descriptor)
     do throws(SystemError) { pipe = try Descriptor.pipe() } catch { throw Failure(.spool, "cannot make a pipe: \(error.words)") }
-    let (feed, meter) = (StreamFeed(), Meter())
+    let (meter, family) = (Meter(), CommandFamily())
     let progress = FetchProgress(get.fetch.progress, messages, retrieval.target.text, "download", of: fetch.length) { meter.input }
-    let (unpacked, failure) = await withTaskGroup(of: Result<Unpacked?, Failure>.self) { group in
+    // With this process the pipe ends, which must not look like the end of the object.
+    console.signals.beforeExit { family.kill() }
+    let end = await withTaskGroup(of: StreamEnd.self) { group in
       group.addTask {
         do throws(Failure) {
-          try await run(words, reading: pipe.read)
+          defer { family.end() }
+          try await run(words, reading: pipe.read) { family.begin(with: $0) }
           return .success(nil)
         } catch { return .failure(error) }
       }
-      group.addTask {
-        do throws(Failure) {
-          let unpacked = try await retrieval.unpacked(feed, found, to: .descriptor(pipe.write), meter) { () throws(Failure) in
-            try await fetch.run(into: feed)
-          }
-          try retrieval.prove(found, unpacked, fetch)
-          // Only now may the input of the command end.
-          try? pipe.write.close()
-          return .success(unpacked)
-        } catch { return .failure(error) }
-      }
-      var unpacked: Unpacked?
-      var failure: Failure?
-      for await ended in group {
-        switch ended {
-        case .success(let done): unpacked = done ?? unpacked
-        case .failure(let error) where failure == nil:
-          failure = error
+      group.addTask { await stream(fetch, found, to: pipe.write, meter) }
+      var end = StreamEnd.success(nil)
+      for await next in group {
+        switch (next, end) {
+        case (.failure, .success):
+          end = next
+          family.terminate()
           group.cancelAll()
-        case .failure: break
+        case (.success(let done?), .success): end = .success(done)
+        default: break
         }
       }
-      return (unpacked, failure)
+      return end
     }
     await progress.end()
+    if case .failure = end { family.kill() }
     try? pipe.write.close()
-    if var failure {
-      if unpacked == nil { failure.message += "; \(meter.sent) bytes had been handed to \(words[0])" }
+    do throws(Failure) {
+      guard let done = try end.get() else { throw Failure.interrupted }
+      outcome.note(done.unpacked, found, unpacks: get.fetch.unpacks)
+      outcome.verified = done.verified
+    } catch {
+      var failure = error
+      failure.message += "; \(meter.sent) bytes had been handed to \(words[0])"
+      if fetch.mayBeginAnew { failure.hint = "without --stream it can be read again from the beginning" }
       throw failure
     }
-    guard let unpacked else { throw .interrupted }
-    outcome.note(unpacked, found, unpacks: get.fetch.unpacks)
-    outcome.verified = found.proof.verified ?? Proof.Source.size.rawValue
+  }
+
+  private func stream(_ fetch: Fetch, _ found: Retrieval.Found, to pipe: Descriptor, _ meter: Meter) async -> StreamEnd {
+    let feed = StreamFeed()
+    do throws(Failure) {
+      let unpacked = try await retrieval.unpacked(feed, found, to: .descriptor(pipe), meter) { () throws(Failure) in
+        try await fetch.run(into: feed)
+      }
+      let verified = try retrieval.prove(found, unpacked, fetch)
+      // Only now may the input of the command end.
+      try? pipe.close()
+      return .success((unpacked, verified))
+    } catch {
+      return .failure(error)
+    }
   }
 }

@@ -2,7 +2,8 @@ import ArgumentParser
 import BytePath
 import Endpoints
 
-/// What an object must be, by everybody who has a word on it. The best word is the proof; that no other word is contradicted goes without saying.
+/// What an object must be, by everybody who has a word on it. The best word is the proof, and none of the others that is looked at may be
+/// contradicted.
 struct Proof: Sendable {
   /// Who says it, the most trusted first. The raw value is `verified` in the result.
   enum Source: String, Sendable, CaseIterable {
@@ -39,6 +40,8 @@ struct Proof: Sendable {
   }
 
   private(set) var words: [Word] = []
+  /// What proves it where it has it, and says nothing where it has not.
+  private(set) var hints: [Checksum] = []
   private(set) var output: Output?
 
   /// The proof: a hash if anybody knows one, else a size; nil if nobody knows that either.
@@ -56,8 +59,11 @@ struct Proof: Sendable {
   /// In bytes, by the best word that has it.
   var size: Int64? { Source.allCases.lazy.compactMap { source in words.first { $0.source == source }?.size }.first }
 
-  /// What must be computed of the object to check it.
-  var hashes: Set<HashAlgorithm> { Set(words.compactMap(\.checksum?.algorithm)) }
+  /// What must be computed of the object to check it. Where a SHA-256 is known, no lesser hash is worth the time.
+  var hashes: Set<HashAlgorithm> {
+    let told = Set(words.compactMap(\.checksum?.algorithm))
+    return told.contains(.sha256) ? [.sha256] : told.union(hints.map(\.algorithm))
+  }
 
   mutating func add(_ word: Word) { words.append(word) }
 
@@ -72,6 +78,8 @@ struct Proof: Sendable {
   /// - Parameter place: of the manifest, for messages.
   mutating func add(_ manifest: PartManifest, at place: String) {
     add(Word(source: .manifest, speaker: place, size: manifest.bytes, checksum: manifest.sha256))
+    // Who says with --sha256 what the object must be may want to undo only a part of what was done.
+    guard !words.contains(where: { $0.source == .given }) else { return }
     output = output ?? manifest.inputSHA256.map { Output(speaker: place, size: manifest.inputBytes, sha256: $0, isGzip: manifest.isGzip) }
   }
 
@@ -81,6 +89,7 @@ struct Proof: Sendable {
     for (_, checksum) in stored.checksums.sorted(by: { $0.key.byteCount > $1.key.byteCount }) {
       add(Word(source: .server, speaker: "the server", checksum: checksum))
     }
+    hints += stored.hints.values
   }
 
   /// - Throws: `input` if nobody knows a hash, as `--require-hash` asks for one.
@@ -91,23 +100,24 @@ struct Proof: Sendable {
       hint: "give one with --sha256 or --receipt; put --sum stores one beside the object")
   }
 
-  /// Compares what came with every word.
+  /// Compares what came with every word on its size and on `hashes`.
   ///
   /// - Parameters:
   ///   - length: in bytes.
   ///   - digests: of all `hashes`.
   /// - Throws: `input` if it is not what was stored.
-  func check(_ name: String, length: Int64, digests: [Checksum]) throws(Failure) {
+  mutating func check(_ name: String, length: Int64, digests: [Checksum]) throws(Failure) {
     for word in words {
       if let size = word.size, size != length {
         throw Failure(.input, "\(name) is not what was stored: it has \(length) bytes, and \(size) by \(word.speaker)", hint: word.hint)
       }
-      guard let checksum = word.checksum, !digests.contains(checksum) else { continue }
+      guard let checksum = word.checksum, hashes.contains(checksum.algorithm), !digests.contains(checksum) else { continue }
       let found = digests.first { $0.algorithm == checksum.algorithm }?.hex ?? "not known"
       throw Failure(
         .input, "\(name) is not what was stored: its \(checksum.algorithm.title) is \(found), and \(checksum.hex) by \(word.speaker)",
         hint: word.hint)
     }
+    for hint in hints where digests.contains(hint) { add(Word(source: .server, speaker: "the server", checksum: hint)) }
   }
 
   /// Whether what comes out of a run that undoes something should be the input of `put`.

@@ -52,7 +52,8 @@ struct Retrieval: Sendable {
     case .untold(let failure):
       // Who may not ask may be allowed to read, and the answer to that says more.
       messages.detail("\(target.text): \(failure.message); reading it all the same")
-      found.objects = [Stored(path, isDirectory: nil)]
+      let first = try? await store.read(path, 0..<1, of: nil, into: SmallObject(limit: 1))
+      if first?.isNothing == true { try await findParts(&found) } else { found.objects = [Stored(path, isDirectory: nil)] }
     case .nothing: try await findParts(&found)
     }
     return found
@@ -63,7 +64,7 @@ struct Retrieval: Sendable {
     if found.manifest == nil, let checksum = try sum.get() {
       found.proof.add(Proof.Word(source: .sum, speaker: "\(path)\(SumFile.suffix)", checksum: checksum))
     }
-    if options.requireHash { try found.proof.requireHash(of: target.text) }
+    if options.requireHash, found.proof.hints.isEmpty { try found.proof.requireHash(of: target.text) }
     return found
   }
 
@@ -75,7 +76,7 @@ struct Retrieval: Sendable {
       return .success(try SumFile.checksum(of: path, in: bytes, at: place))
     } catch {
       // Who may not see it may be told so of one that is not there, too, as by S3. What can't be had now may be there, and be the proof.
-      guard [.auth, .rejected, .protocol].contains(error.kind) else {
+      guard [.auth, .rejected, .protocol].contains(error.kind), !error.isRetryable else {
         var failure = error
         if ![.input, .interrupted].contains(error.kind) {
           failure.message = "cannot read \(place), which may say what the object must be: \(error.message)"
@@ -166,18 +167,9 @@ struct Retrieval: Sendable {
     }
   }
 
-  private func asking<Answer>(_ question: () async throws(Failure) -> Answer) async throws(Failure) -> Answer {
-    let start = ContinuousClock.now
-    var count = 0
-    while true {
-      count += 1
-      do throws(Failure) { return try await question() } catch {
-        guard !Task.isCancelled else { throw .interrupted }
-        guard let wait = policy.wait(after: count, error, since: start) else { throw error }
-        note(error, wait)
-        do { try await Task.sleep(for: wait) } catch { throw .interrupted }
-      }
-    }
+  private func asking<Answer: Sendable>(_ question: @Sendable () async throws(Failure) -> Answer) async throws(Failure) -> Answer {
+    var tries = 0
+    return try await policy.attempt(target.text, messages, tries: &tries, question)
   }
 
   func note(_ failure: Failure, _ wait: Duration) { messages.note("\(target.text): \(failure.message); the next try in \(wait.rounded)") }
@@ -185,10 +177,10 @@ struct Retrieval: Sendable {
   // MARK: Fetching
 
   func fetch(_ found: Found) -> Fetch {
-    let (policy, start) = (policy, ContinuousClock.now)
+    let policy = policy
     return Fetch(
       of: found.objects, checksums: found.manifest?.parts.map(\.sha256) ?? [], from: store,
-      retry: { policy.wait(after: $0, $1, since: start) }, note: { note($0, $1) })
+      retry: { policy.wait(after: $0, $1, since: $2) }, note: { note($0, $1) })
   }
 
   /// Brings the bytes and unpacks them meanwhile.
@@ -214,6 +206,8 @@ struct Retrieval: Sendable {
       var result = Result<Unpacked?, Failure>.success(nil)
       for await ended in group {
         switch (ended, result) {
+        // Who was ended by the failure of the other one may be first.
+        case (.failure, .failure(.interrupted)): result = ended
         // What came first is the reason of what came next.
         case (.failure, .success):
           result = ended
@@ -231,31 +225,36 @@ struct Retrieval: Sendable {
 
   /// Compares what came with every word on it.
   ///
+  /// - Returns: `verified` of the result.
   /// - Throws: `input` if it is not what was stored; `protocol` if nobody can tell.
-  func prove(_ found: Found, _ unpacked: Unpacked, _ fetch: Fetch) throws(Failure) {
-    try found.proof.check(path, length: unpacked.objectLength, digests: unpacked.objectDigests)
-    guard found.proof.isHash || !fetch.isUnproven else {
+  func prove(_ found: Found, _ unpacked: Unpacked, _ fetch: Fetch) throws(Failure) -> String {
+    var proof = found.proof
+    try proof.check(path, length: unpacked.objectLength, digests: unpacked.objectDigests)
+    if options.requireHash { try proof.requireHash(of: target.text) }
+    guard proof.isHash || !fetch.isUnproven else {
       throw Failure(
         .protocol, "the server does not say how long \(path) is, so that a cut would not be noticed",
         hint: "say what it must be with --sha256 or --receipt")
     }
-    let output = found.proof.expectsInput(gunzips: options.gunzip, filters: options.through.count)
+    let output = proof.expectsInput(gunzips: options.gunzip, filters: options.through.count)
     try output?.check(path, length: unpacked.outputLength, sha256: unpacked.outputDigest)
+    return proof.verified ?? Proof.Source.size.rawValue
   }
-}
 
-extension Retrieval {
-  /// Looks which part of a set is not what the manifest lists.
-  ///
-  /// - Throws: `input` with its name.
-  func checkParts(_ found: Found, in spool: PartialSpool) async throws(Failure) {
-    guard let manifest = found.manifest else { return }
-    try await onThread { () throws(Failure) in
-      var offset: Int64 = 0
-      for (part, stored) in zip(manifest.parts, found.objects) {
-        guard try spool.sha256(of: offset..<offset + part.bytes) == part.sha256 else { throw .foreignPart(stored.path) }
-        offset += part.bytes
+  /// Which part of a set is not what the manifest lists, as far as they have come.
+  func foreignPart(_ found: Found, in spool: PartialSpool) async -> Failure? {
+    guard let manifest = found.manifest else { return nil }
+    do throws(Failure) {
+      return try await onThread { () throws(Failure) -> Failure? in
+        var offset: Int64 = 0
+        for (part, stored) in zip(manifest.parts, found.objects) {
+          guard try spool.sha256(of: offset..<offset + part.bytes) == part.sha256 else { return .foreignPart(stored.path) }
+          offset += part.bytes
+        }
+        return nil
       }
+    } catch {
+      return nil
     }
   }
 }

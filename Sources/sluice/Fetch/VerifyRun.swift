@@ -34,13 +34,15 @@ struct VerifyRun: Sendable {
       case .failure(let refused): outcome = GetOutcome(refused)
       case .success(let target):
         outcome = GetOutcome(of: target)
-        do throws(Failure) { try await prove(target, &outcome) } catch { outcome.failure = Task.isCancelled ? .interrupted : error }
+        do throws(Failure) { try await prove(target, &outcome) } catch { outcome.failure = Task.isCancelled ? console.interruption : error }
       }
       outcome.elapsed = start.duration(to: .now)
       first = first ?? outcome.failure
       report.tell(outcome, messages)
     }
     await resolver.close()
+    // Those that were not looked at are not proven.
+    if Task.isCancelled { first = first ?? .interrupted }
     return report.exitStatus(first?.kind.exitStatus(signal: console.signals.first) ?? 0)
   }
 
@@ -74,8 +76,7 @@ struct VerifyRun: Sendable {
       throw error
     }
     await progress.end()
-    try retrieval.prove(found, unpacked, fetch)
+    outcome.verified = try retrieval.prove(found, unpacked, fetch)
     outcome.note(unpacked, found, unpacks: verify.fetch.unpacks)
-    outcome.verified = found.proof.verified ?? Proof.Source.size.rawValue
   }
 }

@@ -33,12 +33,6 @@ final class FetchProgress: Sendable {
     ticker.start { [weak self] in self?.show() }
   }
 
-  /// Goes on to something else.
-  func next(_ phase: String, of total: Int64?, count: @escaping @Sendable () -> Int64) {
-    if ticker.isJSON { show() }
-    state.withLock { $0 = State(phase: phase, total: total, count: count) }
-  }
-
   /// Removes the line.
   func end() async {
     guard await ticker.end() else { return }
