@@ -1,3 +1,4 @@
+import BytePath
 import Foundation
 import Support
 import Synchronization
@@ -227,6 +228,60 @@ struct GetTests {
       exchange.send("HTTP/1.1 200 OK\r\n" + rest)
       exchange.close()
     }
+  }
+
+  @Test("verify begins anew where a server can't go on, and says what is wrong with the object, not with the server")
+  func verifyAnew() async throws {
+    let cut = try server { number, _ in number == 1 ? .cut(after: 1_000_000) : .ignoreRange }
+    #expect(try await box.sluice("verify", cut.url()).success()["bytes"].int == GetTests.bytes.count)
+    let whole = try server()
+    let run = try await box.sluice("verify", "-d", "--retries", "0", whole.url())
+    let message = try run.failure(65, "input")["error"]["message"].text
+    #expect(message?.contains("is not gzip") == true, "\(run.summary)")
+  }
+
+  @Test("what had come when the tries were used up is gone on with")
+  func goesOn() async throws {
+    let isBroken = Holder<Bool>()
+    isBroken.value = true
+    let server = try server { _, _ in isBroken.value == true ? .cut(after: 2_000_000) : .serve }
+    let failed = try await box.sluice("get", "--retries", "0", server.url(), "out", environment: ["SLUICE_SPOOL_DIR": nil])
+    #expect(failed.exit != 0 && failed.errorText.contains("the same command goes on with it"), "\(failed.summary)")
+    isBroken.value = false
+    let run = try await box.sluice("get", server.url(), "out", environment: ["SLUICE_SPOOL_DIR": nil])
+    #expect(try run.success()["resumed"].int ?? 0 > 0)
+    try expectSame(contents(file), GetTests.bytes)
+    #expect(names(in: box.work) == ["out"])
+  }
+
+  @Test("an entity tag that is the MD5 of the object proves it, and one that is not says nothing")
+  func tagIsHash() async throws {
+    let bytes = Array("some object\n".utf8)
+    let tags = ["5c04e3e1bc4fd7f1b1d4a5cdb7a4f1d0", Checksum(.md5, of: bytes).hex]
+    for (tag, proof) in zip(tags, ["size", "checksum"]) {
+      let server = try box.objects(["/x": .init(bytes, tag: "\"\(tag)\"")])
+      #expect(try await box.sluice("verify", server.url()).success()["verified"].text == proof)
+      let strict = try await box.sluice("verify", "--require-hash", server.url())
+      #expect(strict.exit == (proof == "size" ? 65 : 0), "\(strict.summary)")
+    }
+  }
+
+  @Test("--stream on a terminal: what its command has started sees no end of a wrong object either")
+  func streamOnTerminal() async throws {
+    let terminal = try PseudoTerminal()
+    let server = try server()
+    // With a controlling terminal the children of the command stay in our group, and only the command itself is told to end.
+    let reader = "(cat > /dev/null; touch ended) | cat"
+    let line = """
+      exec 3<&0; setsid -w -c '\(Program.built("sluice"))' get --stream --sha256 \(String(repeating: "a", count: 64)) \(server.url()) \
+      -- sh -c '\(reader)' <&3
+      """
+    var client = box.client([], input: .descriptor(terminal.child))
+    client.path = "/bin/sh"
+    client.arguments = ["-c", line]
+    let run = try await box.start(client).finish()
+    #expect(run.exit == 65 && run.errorText.contains("\(GetTests.bytes.count) bytes had been handed to sh"), "\(run.summary)")
+    #expect(!exists("\(box.work)/ended") && !run.leftChild)
   }
 
   @Test(
