@@ -27,9 +27,10 @@ extension HTTPSession {
   ) async throws(Failure) -> Finding {
     let get = ObjectGet(path, range, from: base.origin, into: sink)
     var request = HTTPRequest(method: .get, url: url(path), headers: get.headers)
+    // Servers of files send who asks for a directory to its name with a slash, where there is a page of what is in it, or nginx's 403.
+    let isDirectory = { @Sendable (answer: HTTPAnswer) in answer.url.hasSuffix("\(URLText.encoded(path))/") }
     let fault = { @Sendable (answer: HTTPAnswer) -> Failure? in
-      // Servers of files send who asks for a directory to its name with a slash, where there is a page of what is in it.
-      if answer.url.hasSuffix("\(URLText.encoded(path))/") { return .directory(path) }
+      if isDirectory(answer) { return .directory(path) }
       if let coding = answer.foreignCoding(of: path) { return .coded(path, coding, from: answer.url) }
       if let version, let other = Stored(path, answer).version, !Stored.mayBe(version, other) { return .replaced(path) }
       return get.fault(in: answer)
@@ -39,6 +40,7 @@ extension HTTPSession {
     let answer = try await send(request)
     switch answer.status {
     case 404, 410: return .nothing
+    case 403 where isDirectory(answer): return .untold(answer.withEvidence(.directory(path)))
     case 416 where range != nil: return .untold(answer.withEvidence(.replaced(path)))
     case 200..<300:
       if let fault = fault(answer) { return .untold(answer.withEvidence(fault)) }

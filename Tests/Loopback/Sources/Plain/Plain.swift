@@ -28,10 +28,19 @@ struct Plain: Sendable {
     switch exchange.method {
     case "PUT": return try await put(exchange, entry)
     case "GET", "HEAD":
-      guard let facts = folder.facts(entry), !facts.isDirectory else { return .html("<h1>404 Not Found</h1>", status: 404) }
+      guard let facts = folder.facts(entry) else { return .html("<h1>404 Not Found</h1>", status: 404) }
+      if facts.isDirectory { return directory(exchange) }
       return exchange.file(folder.real(entry), size: facts.size)
     default: return .html("<h1>405 Method Not Allowed</h1>", status: 405)
     }
+  }
+
+  /// A directory is at its name with a slash, and there is a page of what is in it (mod_dir, mod_autoindex).
+  private func directory(_ exchange: Exchange) -> Answer {
+    guard !exchange.path.hasSuffix("/") else { return .html("<h1>Index of \(exchange.path)</h1>", status: 200) }
+    var answer = Answer.html("<h1>301 Moved Permanently</h1>", status: 301)
+    answer.headers.append(("Location", "\(exchange.path)/"))
+    return answer
   }
 
   private func put(_ exchange: Exchange, _ entry: String) async throws -> Answer {
