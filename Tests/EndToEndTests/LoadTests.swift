@@ -74,4 +74,25 @@ struct LoadTests {
     print("\(gibibytes) GiB with \(options.joined(separator: " ")): \(run.duration), peak \(run.peakKiB) KiB")
     #expect(box.spoolNames.isEmpty)
   }
+
+  @Test("a long object is read back in the memory of a short one", arguments: [["get", "out"], ["get", "-"], ["verify"]])
+  func longBack(words: [String]) async throws {
+    let mebibytes = Fuzz.number("SLUICE_LOAD_GIB").map { $0 << 10 } ?? 256
+    let server = try await box.loopback()
+    let made = try await box.shell("truncate -s \(mebibytes)M '\(server.plainFile("/x"))'")
+    try #require(made.exit == 0, "\(made.summary)")
+    let null = open("/dev/null", O_WRONLY | O_CLOEXEC)
+    defer { close(null) }
+    var client = box.client([words[0], "--result", "r", server.plain("/x")] + words.dropFirst())
+    client.output = .descriptor(null)
+    client.measuresMemory = true
+    client.limit = .seconds(3600)
+    let run = try await box.start(client).finish()
+    #expect(run.exit == 0, "\(run.summary)")
+    let result = try #require(try resultLines(String(decoding: contents("\(box.work)/r"), as: UTF8.self)).first)
+    #expect(result["bytes"].int == mebibytes << 20)
+    #expect(run.peakKiB > 0 && run.peakKiB <= LoadTests.memory, "peak: \(run.peakKiB) KiB")
+    print("\(mebibytes) MiB by \(words.joined(separator: " ")): \(run.duration), peak \(run.peakKiB) KiB")
+    #expect(box.spoolNames.isEmpty)
+  }
 }

@@ -245,18 +245,22 @@ final class ScriptedS3: Sendable {
       let key = String(target.dropFirst(3)).removingPercentEncoding ?? ""
       guard key.hasPrefix(prefix) else { continue }
       if query["delimiter"] != nil, let slash = key.dropFirst(prefix.count).firstIndex(of: "/") {
-        entries[String(key[...slash])] = "<CommonPrefixes><Prefix>\(key[...slash])</Prefix></CommonPrefixes>"
+        let folder = String(key[...slash])
+        entries[folder] = "<CommonPrefixes><Prefix>\(percentEncoded(folder))</Prefix></CommonPrefixes>"
       } else {
         let tag = manner.tags.tag(object.digest).map { "<ETag>&quot;\($0)&quot;</ETag>" } ?? ""
         entries[key] =
-          "<Contents><Key>\(key)</Key>\(tag)<Size>\(object.size)</Size><LastModified>2026-01-02T03:04:05.006Z</LastModified></Contents>"
+          "<Contents><Key>\(percentEncoded(key))</Key>\(tag)<Size>\(object.size)</Size><LastModified>2026-01-02T03:04:05.006Z</LastModified></Contents>"
       }
     }
-    let keys = entries.keys.sorted().filter { $0 > query["continuation-token"]?.removingPercentEncoding ?? "" }
+    let last = query["continuation-token"]?.removingPercentEncoding?.removingPercentEncoding ?? ""
+    let keys = entries.keys.sorted().filter { $0 > last }
     let page = keys.prefix(2)
     let next =
-      keys.count > 2 ? "<IsTruncated>true</IsTruncated><NextContinuationToken>\(page.last ?? "")</NextContinuationToken>" : ""
-    exchange.answer("<ListBucketResult>\(next)\(page.compactMap { entries[$0] }.joined())</ListBucketResult>")
+      keys.count > 2
+      ? "<IsTruncated>true</IsTruncated><NextContinuationToken>\(percentEncoded(page.last ?? ""))</NextContinuationToken>" : ""
+    exchange.answer(
+      "<ListBucketResult><EncodingType>url</EncodingType>\(next)\(page.compactMap { entries[$0] }.joined())</ListBucketResult>")
   }
 
   /// Makes an object of an upload.

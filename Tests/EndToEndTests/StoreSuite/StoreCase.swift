@@ -17,11 +17,12 @@ enum StoreCase: String, CaseIterable, Sendable {
   case list
   case read
   case remove
+  case get
 
   /// Why it is not tried there; nil if it is.
   func reason(against server: StoreServer) -> String? {
     switch self {
-    case .empty, .oneByte, .edges, .names, .overwrite, .noClobber: nil
+    case .empty, .oneByte, .edges, .names, .overwrite, .noClobber, .get: nil
     case .cut: CutTests.servers.contains(server) || server.program != nil || server == .file ? nil : "untried"
     case .lostAnswer, .refusedEarly: server == .file ? "nobody stands between the program and the file" : nil
     case .full:

@@ -13,8 +13,20 @@ extension StoreBench {
       state='\(state)' target='\(folder ?? "")'/$SLUICE_PATH part='\(folder ?? "")/.part.'$$
       may_replace() { [ "$SLUICE_OVERWRITE" = true ] || [ ! -e "$target" ] || { echo "$SLUICE_PATH is there" >&2; exit 73; }; }
       case $1 in
-        check) may_replace; exit 0 ;;
+        check) may_replace; [ ! -e "$state/verbs" ] || cat "$state/verbs"; exit 0 ;;
         put) ;;
+        stat|get)
+          [ -e "$target" ] || exit 66
+          case $1 in
+            get) [ -f "$target" ] || exit 73; tail -c "+$((${SLUICE_OFFSET:-0} + 1))" "$target" | head -c "${SLUICE_LENGTH:-9999999999}" ;;
+            stat) [ -f "$target" ] && stat -c '{"size":%s,"version":"%i %.9Y"}' "$target" || echo '{"directory":true}' ;;
+          esac
+          exit 0 ;;
+        list)
+          [ -d "$target" ] || exit 66
+          find "$target" -mindepth 1 -maxdepth 1 ! -name '.*' -printf '%s %f\\n' |
+            sed 's/[\\\\"]/\\\\&/g; s/^\\([0-9]*\\) \\(.*\\)$/{"size":\\1,"name":"\\2"}/'
+          exit ;;
         *) exit 64 ;;
       esac
       # When sluice is killed it goes on, and nobody reads what it says: who looks at the store waits for its end.
@@ -58,6 +70,11 @@ extension StoreBench {
       default: throw ProgramError(description: "a plugin can't do this: \(fault)")
       }
     try write(Array("\(words) \(times)\n".utf8), to: "\(state)/fault")
+  }
+
+  /// From now on it can be asked what it has, as it could not before.
+  func teachPlugin() throws {
+    try write(Array(#"{"verbs":["stat","get","list"]}"#.utf8), to: "\(state)/verbs")
   }
 
   func healPlugin() throws { try write([], to: "\(state)/fault") }

@@ -21,10 +21,10 @@ struct StoreSuite {
   }
 
   /// What every file system can hold, and SiYuan too.
-  private static let names = [
+  static let names = [
     "with blank", "a+b", "数据库备份", "🗄️📦", "e\u{301}té", "-dash", "a..b", ".hidden", "a-b_c,d@e^f", String(repeating: "n", count: 180),
   ]
-  private static let oddNames = [
+  static let oddNames = [
     "100%", "a%20b", "what?", "#1", "a&b=c;d", "\"quoted\"", "it's", "[x]{y}", "~", "$HOME", "`id`", "a|b", "<x>", "a:b", "%2F", "&amp;",
     String(repeating: "漢", count: 85),
   ]
@@ -84,6 +84,7 @@ struct StoreSuite {
     case .list: try await list(bench)
     case .read: try await read(bench)
     case .remove: try await remove(bench)
+    case .get: try await get(bench)
     case .full, .killed: Issue.record("\(each) is tried elsewhere")
     }
   }
