@@ -53,7 +53,8 @@ public struct LocalFile: BuiltInStore, RenamingStore, DirectoryStore, AdoptingSt
 
   public func stat(_ path: String, fresh: Bool) async throws(Failure) -> Finding {
     guard let status = fileStatus(path) else {
-      guard [ENOENT, ENOTDIR].contains(errno) else { return .untold(LocalFile.unreadable(path, SystemError("stat", errno))) }
+      // A name that is too long is that of nothing, as `.sha256` behind one that fits.
+      guard [ENOENT, ENOTDIR, ENAMETOOLONG].contains(errno) else { return .untold(LocalFile.unreadable(path, SystemError("stat", errno))) }
       return .nothing
     }
     guard status.isRegularFile || status.isDirectory else {
