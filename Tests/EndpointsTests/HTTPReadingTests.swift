@@ -76,6 +76,13 @@ struct HTTPReadingTests {
       ($0.bytes, $0.kind, $0.isRetryable) = ("23", .protocol, true)
     },
     part("all of it", nil, ["Content-Length: 10"], "0123456789") { ($0.status, $0.kind) = ("200 OK", .protocol) },
+    part("a part as rclone's S3 server says it", "bytes 2-4/10", ["Content-Length: 3"], "234") {
+      isPart(&$0)
+      $0.status = "200 OK"
+    },
+    part("all of it, and called a part", "bytes 2-4/10", ["Content-Length: 10"], "0123456789") {
+      ($0.status, $0.kind) = ("200 OK", .protocol)
+    },
     part("beyond the end", "bytes */2", ["Content-Length: 0"], "") { ($0.status, $0.kind) = ("416 Range Not Satisfiable", .input) },
     part("no permission", nil, ["Content-Length: 0"], "") { ($0.status, $0.kind) = ("403 Forbidden", .auth) },
     part("a server that is busy", nil, ["Content-Length: 0"], "") { ($0.status, $0.kind, $0.isRetryable) = ("503 Busy", .server, true) },

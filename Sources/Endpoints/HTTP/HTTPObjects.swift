@@ -60,7 +60,7 @@ extension Stored {
   init(_ path: String, _ answer: HTTPAnswer) {
     self.init(path, isDirectory: false)
     size =
-      answer.status == 206
+      answer.isPart
       ? answer.contentRange?.total : answer.headers["content-length"].flatMap { Int64($0) } ?? answer.takenLength
     modified = answer.headers["last-modified"].flatMap { HTTPDate.seconds($0) }.map { $0.multipliedSaturated(by: 1000) }
     checksums = answer.checksums

@@ -35,9 +35,10 @@ final class ObjectGet: ByteSink {
   /// several, is of the kind `protocol`.
   func fault(in answer: HTTPAnswer) -> Failure? {
     guard let range else {
-      return answer.status == 200 ? nil : Failure(.protocol, "\(server) answers GET of \(path) with HTTP \(answer.status)")
+      return answer.status == 200 && !answer.isPart
+        ? nil : Failure(.protocol, "\(server) answers GET of \(path) with HTTP \(answer.status)")
     }
-    guard answer.status == 206 else { return Failure(.protocol, "\(server) sends no parts of an object") }
+    guard answer.isPart else { return Failure(.protocol, "\(server) sends no parts of an object") }
     guard let part = answer.contentRange, part.range.lowerBound == range.lowerBound, part.range.upperBound <= range.upperBound,
       answer.expectedLength.map({ $0 == part.range.count }) ?? true
     else { return Failure(.protocol, "\(server) sends another part of \(path) than was asked for") }
@@ -75,6 +76,9 @@ final class ObjectGet: ByteSink {
 }
 
 extension HTTPAnswer {
+  /// Whether its body is a part of an object. rclone's S3 server says so with status 200, which would be that of all of it.
+  var isPart: Bool { status == 206 || status == 200 && contentRange.map { expectedLength == $0.range.count } == true }
+
   /// The header `Content-Range` (RFC 9110, 14.4); nil if there is none that has a meaning.
   var contentRange: (range: Range<Int64>, total: Int64?)? {
     guard let text = headers["content-range"], text.lowercased().hasPrefix("bytes ") else { return nil }
@@ -109,7 +113,7 @@ extension HTTPAnswer {
       found[algorithm] = sum
     }
     // Of a part it is that of the part.
-    if status != 206, let sum = headers["content-md5"].flatMap({ Checksum(.md5, base64: $0) }) { found[.md5] = sum }
+    if !isPart, let sum = headers["content-md5"].flatMap({ Checksum(.md5, base64: $0) }) { found[.md5] = sum }
     return found
   }
 }

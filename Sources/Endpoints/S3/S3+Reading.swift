@@ -27,13 +27,13 @@ extension S3 {
   private func stored(_ object: S3Object, _ answer: HTTPAnswer) -> Stored {
     var stored = Stored(object.path)
     stored.size =
-      answer.status == 206 ? answer.contentRange?.total : answer.headers["content-length"].flatMap { Int64($0) } ?? answer.takenLength
+      answer.isPart ? answer.contentRange?.total : answer.headers["content-length"].flatMap { Int64($0) } ?? answer.takenLength
     let kept = answer.headers["x-amz-meta-mtime"].flatMap { Double($0) }.map { Int64(saturating: ($0 * 1000).rounded()) }
     stored.modified = kept ?? answer.headers["last-modified"].flatMap { HTTPDate.seconds($0) }.map { $0.multipliedSaturated(by: 1000) }
     stored.version = answer.etag
     stored.isYoung = answer.etag == nil
     // With a part comes the checksum of one. One with a number behind it is of the checksums of parts, and is none that is known here.
-    if answer.status != 206 {
+    if !answer.isPart {
       for algorithm in HashAlgorithm.allCases {
         stored.checksums[algorithm] = answer.headers["x-amz-checksum-\(algorithm.rawValue)"].flatMap { Checksum(algorithm, base64: $0) }
       }
