@@ -86,7 +86,7 @@ struct PartialSpoolTests {
     }
     #expect(second.end() == 3 << 20)
     #expect(try readAll(second) == all)
-    second.payload([]).spool?.remove()
+    second.discard()
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == [])
   }
 
