@@ -4,8 +4,9 @@ public struct UnpackPlan: Sendable {
   public var filters: [String] = []
   /// Whether what comes out of them, or the object itself, is then unpacked with gzip.
   public var gunzips = false
-  /// How many gzip members are unpacked side by side, 1 or more: as many as there are cores. What comes out does not depend on it.
-  public var threads = max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
+  /// How many gzip members are unpacked side by side, 1 or more: as many as there are cores, from three on. What comes out does not depend on it.
+  /// On two cores the stages of one member fill both, and members side by side took a fifth more of them for nothing.
+  public var threads = processorCount > 2 ? processorCount : 1
   /// How much of the object, in bytes, is unpacked as one piece, at least.
   var leastSegment: Int64 = 512 * 1024
   /// What the object is called in messages.
@@ -13,6 +14,8 @@ public struct UnpackPlan: Sendable {
 
   public init() {}
 }
+
+private let processorCount = Int(sysconf(CInt(_SC_NPROCESSORS_ONLN)))
 
 /// Where what comes out goes.
 public enum UnpackOutput: Sendable {
