@@ -52,6 +52,9 @@ final class HTTPTransport: Sendable {
     configuration.http1_1ConnectionDebugInitializer = { [files, isProxied = plainProxy != nil] channel in
       AnswerMender.add(to: channel).flatMap { StatusGuard.add(to: channel) }.flatMap { files.watch(channel) }.flatMap {
         isProxied ? PlainProxy.prepare(channel) : channel.eventLoop.makeSucceededVoidFuture()
+      }.flatMap {
+        // An object comes by the gigabyte, and each read of the usual 64 KiB is a call of the system.
+        channel.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: HTTPTransport.readSize))
       }
     }
     if base.isSecure, settings.isInsecure { context.warn("the certificate of \(base.host) is not verified (--insecure)") }
@@ -88,6 +91,9 @@ final class HTTPTransport: Sendable {
     }
     return tls
   }
+
+  /// How much is read from a connection at a time, in bytes.
+  private static let readSize = 256 << 10
 
   func close() async {
     // An error here means connections that are gone already.
