@@ -10,10 +10,13 @@ public final class CommandFamily: Sendable {
   /// - Parameter id: of the command.
   public func begin(with id: Int32) { state.withLock { $0.root = id } }
 
-  /// Asks all but the command itself to end.
+  /// Asks the command and all that it has started to end: at once where it leads a group, so that nothing can be started in between, else each
+  /// before its children. A shell would go on with the next command of its line when one has ended.
   public func terminate() {
     state.withLock { state in
-      state.seen = state.root.map(SeenProcess.descendants) ?? []
+      guard let root = state.root else { return }
+      state.seen = SeenProcess.process(root) + SeenProcess.descendants(of: root)
+      guard !SeenProcess.signal(groupOf: root, SIGTERM) else { return }
       for process in state.seen { process.send(SIGTERM) }
     }
   }
@@ -64,6 +67,9 @@ private struct SeenProcess: Sendable {
     let fields = String(decoding: bytes[(end + 1)...], as: UTF8.self).split(separator: " ")
     return fields.count >= 20 ? (fields[1], fields[19]) : nil
   }
+
+  /// - Returns: false if the process leads no group.
+  static func signal(groupOf leader: Int32, _ signal: CInt) -> Bool { getpgid(leader) == leader && kill(-leader, signal) == 0 }
 
   /// Sends it a signal, unless it has ended.
   func send(_ signal: CInt) {
