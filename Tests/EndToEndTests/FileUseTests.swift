@@ -101,4 +101,33 @@ struct FileUseTests {
     #expect(run.errorText.contains("are the same file"), "\(run.summary)")
     try expectSame(contents(file), bytes)
   }
+
+  @Test(
+    "what is read back, and what it is proven by, is not written",
+    arguments: [
+      "verify --result ./x ./x", "verify --result hard ./x", "verify --result r.json --receipt r.json ./x", "verify --result x.sha256 ./x",
+      "verify --result s.parts.json ./s", "verify --result s.part-00002 ./s", "verify ./x >> x", "get --result r.json --receipt r.json ./x out",
+      "get ./x >> x.sha256", "get --result ./x ./x out", "get ./s out >> s.part-00001", "ls --result x ./x", "ls --result hard -l ./x",
+    ])
+  func readBack(arguments: String) async throws {
+    let files = ["x", "r.json", "x.sha256", "s.parts.json", "s.part-00001", "s.part-00002"]
+    for name in files { try box.file(name, bytes) }
+    #expect(link("\(box.work)/x", "\(box.work)/hard") == 0)
+    let run = try await box.shell("'\(Program.built("sluice"))' \(arguments)")
+    #expect(run.exit == 64, "\(run.summary)")
+    #expect(run.errorText.contains("are the same file, which would be written while it is read"), "\(run.summary)")
+    for name in files { try expectSame(contents("\(box.work)/\(name)"), bytes) }
+  }
+
+  @Test("an object is not replaced by itself", arguments: ["./x ./x", "./x link", "./x x --result r", "./x ./here/x"])
+  func replacedByItself(arguments: String) async throws {
+    try box.file("x", bytes)
+    for (name, target) in [("link", "x"), ("here", ".")] {
+      try FileManager.default.createSymbolicLink(atPath: "\(box.work)/\(name)", withDestinationPath: target)
+    }
+    let run = try await box.shell("'\(Program.built("sluice"))' get \(arguments)")
+    #expect(run.exit == 64, "\(run.summary)")
+    #expect(run.errorText.contains("are the same file, which would be replaced by itself"), "\(run.summary)")
+    try expectSame(contents("\(box.work)/x"), bytes)
+  }
 }

@@ -12,6 +12,8 @@ struct FileUse {
     /// Nil for standard input and output, whose paths nobody knows.
     var place: FilePlace?
     var status: stat?
+    /// Of one that is replaced: whether the run reads it, too, and it is a mistake.
+    var isSource = false
 
     func isSame(as other: Use) -> Bool {
       if let status, let theirs = other.status, status.isSameFile(as: theirs) { return true }
@@ -47,8 +49,10 @@ struct FileUse {
   }
 
   /// Adds a file that is replaced.
-  mutating func replaces(_ path: String, as name: String) {
-    if let place = try? FilePlace(path) { replaced.append(Use(name: name, place: place, status: place.status)) }
+  ///
+  /// - Parameter isSource: whether it is only read, and must not be replaced by what was read of it.
+  mutating func replaces(_ path: String, as name: String, isSource: Bool = false) {
+    if let place = try? FilePlace(path) { replaced.append(Use(name: name, place: place, status: place.status, isSource: isSource)) }
   }
 
   /// - Throws: `usage` if a file is used twice.
@@ -62,7 +66,8 @@ struct FileUse {
     for (index, one) in replaced.enumerated() {
       guard let place = one.place else { continue }
       let other = replaced[(index + 1)...].first { $0.place.map(place.isSame) == true }
-      if let other { throw FileUse.conflict(one, other, "would be written twice") }
+      guard let other else { continue }
+      throw FileUse.conflict(one, other, one.isSource || other.isSource ? "would be replaced by itself" : "would be written twice")
     }
   }
 
@@ -117,15 +122,41 @@ extension FileUse {
   /// Those of a `get`.
   init(_ get: Get, _ source: Target, _ reader: GetRun.Reader) {
     self.init(get.transfer, [source])
-    if source.adoptsSpools { reads(source.path, as: source.text) }
-    if let receipt = get.fetch.receipt { reads(expandingHome(receipt), as: "--receipt \(receipt)") }
+    reads([source], get.fetch)
     switch reader {
     case .file(_, let path):
       replaces(path, as: path)
-      if source.adoptsSpools { replaces(source.path, as: source.text) }
+      if source.adoptsSpools { replaces(source.path, as: source.text, isSource: true) }
       if get.transfer.result == nil { writes(STDOUT_FILENO, as: "standard output") }
     case .standardOutput: writes(STDOUT_FILENO, as: "standard output")
     case .command: break
+    }
+  }
+
+  /// Those of a `verify`.
+  init(_ verify: Verify, _ sources: [Target]) {
+    self.init(verify.transfer, sources)
+    reads(sources, verify.fetch)
+    if verify.transfer.result == nil { writes(STDOUT_FILENO, as: "standard output") }
+  }
+
+  /// Those of an `ls`. What is only listed may well get the list.
+  init(_ options: TransferOptions, listing targets: [Target]) {
+    self.init(options, targets)
+    for target in targets where target.adoptsSpools { reads(target.path, as: target.text) }
+  }
+
+  /// Adds what is read to have objects back: they themselves, and what tells what they must be.
+  private mutating func reads(_ sources: [Target], _ fetch: FetchOptions) {
+    if let receipt = fetch.receipt { reads(expandingHome(receipt), as: "--receipt \(receipt)") }
+    for source in sources where source.adoptsSpools {
+      var suffixes = ["", SumFile.suffix, PartsRun.manifestSuffix]
+      // Parts are read where there is a set of them, and no object of the name.
+      if fileStatus(source.path) == nil, fileStatus(source.path + PartsRun.manifestSuffix) != nil {
+        let parts = (1...PartManifest.mostParts).lazy.map(PartFacts.suffix)
+        suffixes += parts.prefix { fileStatus(source.path + $0) != nil }
+      }
+      for suffix in suffixes { reads(source.path + suffix, as: source.text + suffix) }
     }
   }
 }

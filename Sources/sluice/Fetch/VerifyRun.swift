@@ -18,7 +18,7 @@ struct VerifyRun: Sendable {
     resolver = Resolver(options: verify.transfer, settings: try verify.transfer.httpSettings(), messages: console.messages)
     opened = try resolver.open(verify.sources, for: .source)
     let targets = opened.compactMap { try? $0.get() }
-    try FileUse(verify.transfer, targets).check()
+    try FileUse(verify, targets).check()
     var files = OpenFiles(targets, Attributes())
     files.add(children: verify.fetch.through.count)
     try files.reserve()

@@ -18,7 +18,7 @@ struct ListRun: Sendable {
       let resolver = Resolver(options: options, settings: try options.httpSettings(), messages: console.messages)
       let opened = try resolver.open(directories, for: .listing)
       let targets = opened.compactMap { try? $0.get() }
-      try FileUse(options, targets).check()
+      try FileUse(options, listing: targets).check()
       try OpenFiles(targets, Attributes(options: options.optionValues)).reserve()
       let report = try Report(path: options.result, console.messages)
       var status: Int32 = 0
