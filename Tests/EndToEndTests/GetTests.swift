@@ -110,6 +110,19 @@ struct GetTests {
     try await box.sluice("get", "./a", "a").usage()
   }
 
+  @Test("standard output that is closed is told of before anything is fetched")
+  func closedOutput() async throws {
+    let server = try server()
+    let sluice = "'\(Program.built("sluice"))'"
+    let run = try await box.shell("\(sluice) get '\(server.url())' >&-")
+    run.usage()
+    #expect(run.errorText.contains("standard output is closed"), "\(run.summary)")
+    #expect(server.ranges == [])
+    // Nobody wants the result then.
+    let file = try await box.shell("\(sluice) get '\(server.url())' out >&-")
+    #expect(file.exit == 0, "\(file.summary)")
+  }
+
   @Test("a cut costs what was missing alone", arguments: [0, 1, 3_000_000])
   func cut(after: Int) async throws {
     let server = try server { number, _ in number % 2 == 1 && number < 8 ? .cut(after: after) : .serve }

@@ -52,6 +52,9 @@ struct GetRun: Sendable {
         throw Failure(
           .usage, "standard output is a terminal", hint: "name a file, a command after --, or pipe it: sluice get \(get.source) | …")
       }
+      guard Report.isOutputWanted else {
+        throw Failure(.usage, "standard output is closed", hint: "name a file, or a command after --")
+      }
       return .standardOutput
     }
     let messages = console.messages

@@ -33,7 +33,7 @@ final class Report: Sendable {
   }
 
   /// False for one that is open for reading alone, as `Main` opens one that was closed.
-  private static var isOutputWanted: Bool { fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE != O_RDONLY }
+  static var isOutputWanted: Bool { fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE != O_RDONLY }
 
   /// Prints the line of an outcome, and what went wrong for people. A usage error has no line, also one that a plugin alone could see.
   func tell(_ outcome: some ReportedOutcome, _ messages: Messages) {
