@@ -126,7 +126,10 @@ struct S3ReadingTests {
     let cases: [(body: String, status: String, kind: Failure.Kind?)] = [
       (Self.error("NoSuchKey"), "404 Not Found", nil), (Self.error("NoSuchVersion"), "404 Not Found", nil),
       (Self.error("NoSuchBucket"), "404 Not Found", .rejected), ("<h1>404</h1>", "404 Not Found", .protocol),
-      (Self.error("AccessDenied"), "403 Forbidden", .auth),
+      (Self.error("AccessDenied"), "403 Forbidden", .auth), (Self.error("SlowDown"), "503 Slow Down", .server),
+      ("", "502 Bad Gateway", .server), (Self.error("InvalidArgument"), "400 Bad Request", .rejected),
+      // It is there now; of one that is empty there is no part.
+      ("x", "206 Partial Content", .server), ("x", "200 OK", .server), (Self.error("InvalidRange"), "416 Range", .server),
     ]
     for said in cases {
       try await with {
@@ -141,6 +144,7 @@ struct S3ReadingTests {
       exchange.send("HTTP/1.1 405 Method Not Allowed\r\nx-amz-delete-marker: true\r\nContent-Length: 0\r\n\r\n")
     } _: { (store, _) async throws in
       #expect(try await store.stat("box/x", fresh: true).isNothing)
+      try await store.confirmNothing(at: "box/x")
     }
   }
 

@@ -70,7 +70,7 @@ extension S3 {
     }
   }
 
-  /// An answer to `HEAD` does not say whether there is a bucket, or S3 at all.
+  /// An answer to `HEAD` does not say whether there is a bucket, or S3 at all. What can't be had now may be there, as may what is refused.
   public func confirmNothing(at path: String) async throws(Failure) {
     let object = try S3Object(path)
     var call = S3Call(.get, object, query: versionQuery)
@@ -80,7 +80,12 @@ extension S3 {
     case "NoSuchBucket":
       throw answer.withEvidence(Failure(.rejected, "there is no bucket \(object.bucket) at \(api.origin)", hint: "check its name"))
     case nil where answer.status == 404 && answer.headers["x-amz-delete-marker"] == nil: throw answer.strange(api.origin, "no error of S3")
-    default: if answer.status != 404, let failure = refusal(answer, "look at \(path)"), failure.kind == .auth { throw failure }
+    default:
+      if answer.status == 404 || answer.status == 405 && answer.headers["x-amz-delete-marker"] == "true" { return }
+      // An empty object has no part (416).
+      if answer.status != 416, let failure = refusal(answer, "look at \(path)") { throw failure }
+      throw answer.withEvidence(
+        Failure(.server, "\(api.origin) said that \(path) is not there, and has it now", hint: "try again", retryable: true))
     }
   }
 
