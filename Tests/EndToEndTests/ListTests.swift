@@ -188,6 +188,32 @@ struct ListTests {
     #expect(run.exit == 76 && run.output.isEmpty && run.errorText.contains("have no end"), "\(run.summary)")
   }
 
+  @Test(
+    "a list of S3 that is not all of it is none",
+    arguments: [
+      "<IsTruncated>true</IsTruncated>", "<IsTruncated>true</IsTruncated><NextContinuationToken/>", "<Contents><Size>1</Size></Contents>",
+      "<EncodingType>url</EncodingType><Contents><Key>d%2F%zz</Key></Contents>", "<CommonPrefixes/>",
+    ])
+  func cutList(fault: String) async throws {
+    let server = try box.scripted { exchange in
+      exchange.answer("<ListBucketResult><Contents><Key>d/x</Key></Contents>\(fault)</ListBucketResult>")
+    }
+    let run = try await box.sluice("ls", "s3://b/d", environment: s3(server))
+    #expect(run.exit == 76 && run.output.isEmpty, "\(run.summary)")
+  }
+
+  @Test(
+    "that there is nothing is not said while nobody knows",
+    arguments: [("503 Slow Down", 69), ("403 Forbidden", 77), ("404 Not Found", 66)])
+  func unknown(status: String, exit: Int32) async throws {
+    let server = try box.scripted { exchange in
+      guard exchange.request.method == "HEAD" else { return exchange.answer("<ListBucketResult/>") }
+      exchange.send("HTTP/1.1 \(status)\r\nContent-Length: 0\r\n\r\n")
+    }
+    let run = try await box.sluice("ls", "--retries", "0", "s3://b/a.gz", environment: s3(server))
+    #expect(run.exit == exit && run.output.isEmpty, "\(run.summary)")
+  }
+
   @Test("what is no list of S3 is no missing directory")
   func otherServer() async throws {
     let server = try box.scripted { $0.answer("<html>Not Found</html>", status: "404 Not Found") }

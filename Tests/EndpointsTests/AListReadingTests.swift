@@ -268,7 +268,10 @@ struct AListReadingTests {
       ("a folder that can't be listed", ["list /a/b": missing, "list /a": entries(["b"])], .server),
       ("it is there all the same", ["list /a/b": entries(["x"])], .server),
       ("it is on another page", ["list /a/b 1": entries(["y"], total: 201), "list /a/b 2": entries(["x"], total: 201)], .server),
-      ("it is on no page", ["list /a/b 1": entries(["y"], total: 201), "list /a/b 2": entries(["X"], total: 201)], nil),
+      ("it is on no page", ["list /a/b 1": entries(["y"], total: 2), "list /a/b 2": entries(["X"], total: 2)], nil),
+      ("the server gives short pages", ["list /a/b 1": entries(["y"], total: 2), "list /a/b 2": entries(["x"], total: 2)], .server),
+      ("a page is missing", ["list /a/b 1": entries(["y"], total: 201), "list /a/b 2": entries([], total: 201)], .protocol),
+      ("one has no name", ["list /a/b": #"{"code":200,"message":"success","data":{"content":[{"is_dir":false}],"total":1}}"#], .protocol),
       ("its storage fails", ["list /a/b": #"{"code":500,"message":"dial tcp: refused","data":null}"#], .server),
       ("its storage is not there", ["list /a/b": #"{"code":500,"message":"storage not found; rawPath: /a","data":null}"#], .rejected),
       ("it has a password", ["list /a/b": #"{"code":403,"message":"password is incorrect or you have no permission","data":null}"#], .auth),
@@ -299,6 +302,16 @@ struct AListReadingTests {
       server.say(Self.noRefresh, to: "/api/fs/list /a refresh")
       server.say(Self.entries(["x"]), to: "/api/fs/list /a")
       #expect(try await store.list("/a", page: nil)?.entries.map(\.path) == ["/a/x"])
+      // All that was told of came, or it is no list.
+      server.say(Self.entries(["x"], total: 2), to: "/api/fs/list /b 1")
+      server.say(Self.entries(["y"], total: 2), to: "/api/fs/list /b 2")
+      let first = try #require(await store.list("/b", page: nil))
+      let second = try await store.list("/b", page: first.next)
+      #expect(first.next != nil && second?.entries.map(\.path) == ["/b/y"] && second?.next == nil)
+      server.say(Self.entries([], total: 2), to: "/api/fs/list /b 2")
+      await #expect(throws: Failure.self) { try await store.list("/b", page: first.next) }
+      server.say(#"{"code":200,"message":"success","data":{"content":[{"name":"x"}],"total":1}}"#, to: "/api/fs/list /c")
+      await #expect(throws: Failure.self) { try await store.list("/c", page: nil) }
     }
   }
 

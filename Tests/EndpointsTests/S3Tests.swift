@@ -101,7 +101,7 @@ struct S3Tests {
     object.version = S3Tests.md5.hex
     #expect(list.entries(in: try S3Object(directory: "b/d"), hasDigests: false) == [Stored("b/d/e/", isDirectory: true), object])
     object.checksums[.md5] = S3Tests.md5
-    #expect(list.entries(in: try S3Object(directory: "b/d"), hasDigests: true).last == object)
+    #expect(list.entries(in: try S3Object(directory: "b/d"), hasDigests: true)?.last == object)
     #expect(S3Listing(parsing: Array("<html/>".utf8)) == nil)
   }
 

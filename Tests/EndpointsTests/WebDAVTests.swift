@@ -70,12 +70,20 @@ struct WebDAVTests {
     }
     let (folder, file) = ("<D:resourcetype><D:collection/></D:resourcetype>", "<D:resourcetype/><D:getcontentlength>5</D:getcontentlength>")
     let body =
-      "<D:multistatus xmlns:D='DAV:'>" + entry("/a/d/", folder) + entry("/a/d/d/", folder) + entry("/a/d/a%20b%2Fc", file)
-      + entry("/a/d/100%25", file) + entry("/a/d/%zz", file) + "</D:multistatus>"
-    let told = try #require(Multistatus(Array(body.utf8)))
+      "<D:multistatus xmlns:D='DAV:'>" + entry("/a/d/", folder) + entry("/a/d/d/", folder) + entry("/a/d/100%25", file)
+    let gone = "<D:response><D:href>\(prefix)/a/d/gone</D:href><D:status>HTTP/1.1 404 Not Found</D:status></D:response>"
+    let hidden =
+      "<D:response><D:href>\(prefix)/a/d/hidden</D:href><D:propstat><D:status>HTTP/1.1 403 Forbidden</D:status></D:propstat></D:response>"
+    let told = try #require(Multistatus(Array("\(body)\(gone)\(hidden)</D:multistatus>".utf8)))
     #expect(told.finding("/d")?.stored?.isDirectory == true)
-    #expect(told.entries(of: "/d").map(\.path) == ["/d/d", "/d/100%"])
-    #expect(told.entries(of: "/d").map(\.size) == [nil, 5])
+    #expect(told.entries(of: "/d")?.map(\.path) == ["/d/d", "/d/100%", "/d/hidden"])
+    #expect(told.entries(of: "/d")?.map(\.size) == [nil, 5, nil])
+    #expect(told.entries(of: "/d")?.map(\.isDirectory) == [true, false, nil])
+    for path in ["/a/d/a%20b%2Fc", "/a/d/%zz", "/a/d/..", "/a/other", nil] {
+      let other = path.map { entry($0, file) } ?? "<D:response/>"
+      let unread = Multistatus(Array("\(body)\(other)</D:multistatus>".utf8))
+      #expect(unread?.entries(of: "/d") == nil, "\(other)")
+    }
   }
 
   @Test("a 404 inside means that nothing is there")

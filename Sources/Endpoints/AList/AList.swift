@@ -156,7 +156,7 @@ public struct AList: BuiltInStore, RenamingStore, DirectoryStore {
   private func listed(_ path: String) async throws(Failure) -> Stored? {
     let reply = try await api.list(AList.parent(of: path), page: 1, refreshing: true)
     guard reply.code == 200 else { return nil }
-    return reply.entries(in: AList.parent(of: path)).first { $0.path.utf8.elementsEqual(path.utf8) }
+    return (try? reply.entries(in: AList.parent(of: path)))?.first { $0.path.utf8.elementsEqual(path.utf8) }
   }
 
   public func put(_ upload: Upload, at path: String, _ condition: Condition) async throws(Failure) -> Receipt {

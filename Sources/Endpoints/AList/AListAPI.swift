@@ -19,10 +19,18 @@ struct AListReply: Sendable {
   var mustBeTold: Bool { code == 401 || code == 402 || code == 429 || AListCode.saysStarting(message) }
 
   /// What `/api/fs/list` says of what is in a folder.
-  func entries(in folder: String) -> [Stored] {
-    (data?["content"]?.array ?? []).compactMap { entry in
-      entry["name"]?.string.flatMap { Stored(alist: entry, at: (folder == "/" ? "/" : "\(folder)/") + $0, date: answer.headers["date"]) }
+  ///
+  /// - Throws: `protocol` if it can't be read who they all are.
+  func entries(in folder: String) throws(Failure) -> [Stored] {
+    var entries: [Stored] = []
+    for entry in data?["content"]?.array ?? [] {
+      let path = entry["name"]?.string.map { (folder == "/" ? "/" : "\(folder)/") + $0 }
+      guard let stored = path.flatMap({ Stored(alist: entry, at: $0, date: answer.headers["date"]) }) else {
+        throw answer.withEvidence(Failure(.protocol, "the list of \(folder) has something in it without a name or a kind"))
+      }
+      entries.append(stored)
     }
+    return entries
   }
 }
 

@@ -27,18 +27,16 @@ extension AList {
   }
 
   public func list(_ directory: String, page: String?) async throws(Failure) -> Listing? {
-    let number = page.flatMap { Int($0) } ?? 1
+    let here = page.flatMap { AListPage($0) } ?? AListPage()
     // A server may remember what is there no more. It looks anew for who may put something there.
-    var reply = try await api.list(directory, page: number, refreshing: number == 1)
-    if reply.refusesRefresh { reply = try await api.list(directory, page: number, refreshing: false) }
+    var reply = try await api.list(directory, page: here.number, refreshing: here.number == 1)
+    if reply.refusesRefresh { reply = try await api.list(directory, page: here.number, refreshing: false) }
     if reply.saysMissing {
       try await confirmNothing(at: directory)
       return nil
     }
     try AListCode.check(reply, directory)
-    let (seen, overflows) = number.multipliedReportingOverflow(by: AListAPI.pageSize)
-    let total = reply.data?["total"]?.integer ?? 0
-    return Listing(reply.entries(in: directory), next: !overflows && Int64(seen) < total ? String(number + 1) : nil)
+    return Listing(try reply.entries(in: directory), next: try here.next(after: reply, of: directory)?.text)
   }
 
   /// The servers say `object not found` of what could not be listed, too (internal/op/fs.go of OpenList), so that what counts is the listing of the
@@ -49,24 +47,20 @@ extension AList {
     }
     let folder = AList.parent(of: path)
     var isRefreshed = true
-    var page = 1
-    while true {
-      var reply = try await api.list(folder, page: page, refreshing: isRefreshed && page == 1)
+    var page: AListPage? = AListPage()
+    while let here = page {
+      var reply = try await api.list(folder, page: here.number, refreshing: isRefreshed && here.number == 1)
       if reply.refusesRefresh {
         isRefreshed = false
-        reply = try await api.list(folder, page: page, refreshing: false)
+        reply = try await api.list(folder, page: here.number, refreshing: false)
       }
       if reply.saysMissing { return try await confirmNothing(at: folder) }
       try AListCode.check(reply, folder)
-      let entries = reply.entries(in: folder)
-      guard !entries.contains(where: { $0.path.utf8.elementsEqual(path.utf8) }) else {
+      guard try !reply.entries(in: folder).contains(where: { $0.path.utf8.elementsEqual(path.utf8) }) else {
         throw reply.answer.withEvidence(
           Failure(.server, "\(api.origin) lists \(path) and says that it is not there", hint: "try again later", retryable: true))
       }
-      guard !entries.isEmpty, Int64(saturating: Double(page) * Double(AListAPI.pageSize)) < reply.data?["total"]?.integer ?? 0 else {
-        break
-      }
-      page += 1
+      page = try here.next(after: reply, of: folder)
     }
     // The driver of local files remembers no listing.
     if !isRefreshed, try await api.look(at: folder).driver?.lowercased() != "local" {
@@ -74,6 +68,40 @@ extension AList {
         .auth, "\(api.origin) may only remember that \(path) is not there, and this user may not have it look again",
         hint: "a user who may upload to the folder may")
     }
+  }
+}
+
+/// Where one is in the list of a folder. A server may give shorter pages than it was asked for, so what came is counted, not what was to come.
+struct AListPage {
+  /// From 1 on.
+  private(set) var number = 1
+  /// How many entries were on the pages before.
+  private var seen = 0
+
+  init() {}
+
+  /// Nil if it is no text of one.
+  init?(_ text: String) {
+    let numbers = text.split(separator: " ").compactMap { Int($0) }
+    guard numbers.count == 2 else { return nil }
+    (number, seen) = (numbers[0], numbers[1])
+  }
+
+  var text: String { "\(number) \(seen)" }
+
+  /// - Parameter reply: what came as this page.
+  /// - Returns: nil if it is the last one.
+  /// - Throws: `protocol` if the list ends before it has as many entries as the server says.
+  func next(after reply: AListReply, of folder: String) throws(Failure) -> AListPage? {
+    let (count, total) = (reply.data?["content"]?.array?.count ?? 0, reply.data?["total"]?.integer ?? 0)
+    var next = self
+    next.number = number.addingSaturated(1)
+    next.seen = seen.addingSaturated(count)
+    guard Int64(next.seen) < total else { return nil }
+    guard count > 0 else {
+      throw reply.answer.withEvidence(Failure(.protocol, "the list of \(folder) ends after \(seen) of \(total) entries"))
+    }
+    return next
   }
 }
 

@@ -92,9 +92,11 @@ struct AzureList: Sendable {
   }
 
   /// - Parameter prefix: of the names, that is not in those of the entries.
-  func entries(of directory: String, _ prefix: String) -> [Stored] {
-    blobs.children.compactMap { child in
-      guard let name = child["Name"]?.text, name.hasPrefix(prefix) else { return nil }
+  /// - Returns: nil if one has no such name.
+  func entries(of directory: String, _ prefix: String) -> [Stored]? {
+    guard blobs.children.allSatisfy({ $0["Name"]?.text.hasPrefix(prefix) == true }) else { return nil }
+    return blobs.children.compactMap { child in
+      guard let name = child["Name"]?.text else { return nil }
       let isDirectory = child.name == "BlobPrefix"
       let last = name.dropFirst(prefix.count)
       let shown = isDirectory && last.hasSuffix("/") ? last.dropLast() : last

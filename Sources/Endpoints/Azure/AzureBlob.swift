@@ -146,10 +146,9 @@ public struct AzureBlob: BuiltInStore, RemovingStore {
     let answer = try await api.send(request)
     if answer.status == 404, answer.azureCode != nil { return nil }
     if let failure = await api.failure(answer, "list \(directory)") { throw failure }
-    guard let list = AzureList(answer.body) else {
+    guard let list = AzureList(answer.body), let entries = list.entries(of: directory, prefix) else {
       throw answer.azureEvidence(Failure(.protocol, "\(api.server) gives no list of \(directory)"))
     }
-    let entries = list.entries(of: directory, prefix)
     return entries.isEmpty && list.next == nil && page == nil && !prefix.isEmpty ? nil : Listing(entries, next: list.next)
   }
 

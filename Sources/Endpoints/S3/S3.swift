@@ -132,10 +132,14 @@ public struct S3: BuiltInStore, RemovingStore {
     // Other servers have no word of why.
     if answer.status == 404, S3Error(answer) != nil { return nil }
     if let failure = answer.s3Failure(api.origin, "list \(directory)") { throw failure }
-    guard let list = S3Listing(parsing: answer.xml) else { throw answer.strange(api.origin, "no list of \(directory)") }
+    guard let list = S3Listing(parsing: answer.xml), let entries = list.entries(in: folder, hasDigests: memory.hasDigests(folder.bucket))
+    else { throw answer.strange(api.origin, "no list of \(directory)") }
+    guard !list.isCut else {
+      throw answer.withEvidence(Failure(.protocol, "\(api.origin) says that the list of \(directory) goes on, but not where"))
+    }
     // There is no directory but what keys have in common.
-    if list.isEmpty, page == nil, !folder.key.isEmpty { return nil }
-    return Listing(list.entries(in: folder, hasDigests: memory.hasDigests(folder.bucket)), next: list.next)
+    if list.isEmpty, list.next == nil, page == nil, !folder.key.isEmpty { return nil }
+    return Listing(entries, next: list.next)
   }
 
   public func remove(_ path: String) async throws(Failure) {

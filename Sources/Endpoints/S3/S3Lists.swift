@@ -35,8 +35,11 @@ struct S3Listing: Sendable {
 
   private let root: XMLTree
   private let isEncoded: Bool
+  private let isTruncated: Bool
   /// What to ask for the next page with; nil if this is the last.
-  var next: String? { root["IsTruncated"]?.text == "true" ? root["NextContinuationToken"]?.text : nil }
+  let next: String?
+  /// Whether it goes on, and nobody knows where.
+  var isCut: Bool { isTruncated && next == nil }
   var isEmpty: Bool { root["Contents"] == nil && root["CommonPrefixes"] == nil }
 
   /// Nil if it is none.
@@ -44,27 +47,32 @@ struct S3Listing: Sendable {
     guard let root = XMLTree(parsing: body), root.name == "ListBucketResult" else { return nil }
     self.root = root
     isEncoded = root["EncodingType"]?.text == "url"
+    isTruncated = root["IsTruncated"]?.text == "true"
+    next = isTruncated ? (root["NextContinuationToken"]?.text).flatMap { $0.isEmpty ? nil : $0 } : nil
   }
 
-  /// The objects, and what they have in common up to the next slash as directories.
+  /// The objects, and what they have in common up to the next slash as directories; nil if one has no name that can be read.
   ///
   /// - Parameters:
   ///   - folder: the directory that was asked for.
   ///   - hasDigests: whether tags are known to be MD5s.
-  func entries(in folder: S3Object, hasDigests: Bool) -> [Stored] {
-    let objects: [Stored] = root.all("Contents").compactMap { element in
+  func entries(in folder: S3Object, hasDigests: Bool) -> [Stored]? {
+    var entries: [Stored] = []
+    for element in root.all("CommonPrefixes") {
+      guard let prefix = text(element["Prefix"]) else { return nil }
+      entries.append(Stored("\(folder.bucket)/\(prefix)", isDirectory: true))
+    }
+    for element in root.all("Contents") {
+      guard let key = text(element["Key"]) else { return nil }
       // Programs that want directories make one of this name.
-      guard let key = text(element["Key"]), key != folder.key else { return nil }
+      guard key != folder.key else { continue }
       var stored = Stored("\(folder.bucket)/\(key)", size: (element["Size"]?.text).flatMap { Int64($0) })
       stored.modified = (element["LastModified"]?.text).flatMap { RFC3339.milliseconds($0) }
       stored.version = (element["ETag"]?.text).map { $0.filter { $0 != "\"" } }
       if hasDigests, folder.hasDigestTags, let md5 = stored.version.flatMap({ Checksum(.md5, hex: $0) }) { stored.checksums[.md5] = md5 }
-      return stored
+      entries.append(stored)
     }
-    let directories = root.all("CommonPrefixes").compactMap { element in
-      text(element["Prefix"]).map { Stored("\(folder.bucket)/\($0)", isDirectory: true) }
-    }
-    return directories + objects
+    return entries
   }
 
   /// A key as it is. In the encoding that was asked for a blank is a plus, as in forms.

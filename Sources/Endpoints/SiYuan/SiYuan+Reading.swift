@@ -38,6 +38,9 @@ extension SiYuan {
       stored.modified = member["updated"]?.integer?.multipliedSaturated(by: 1000)
       return stored
     }
+    guard entries.count == members.count else {
+      throw Failure(.protocol, "\(api.origin) lists something in \(directory) whose name can't be read")
+    }
     return Listing(entries)
   }
 }

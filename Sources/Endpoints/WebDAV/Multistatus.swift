@@ -26,16 +26,29 @@ struct Multistatus: Sendable {
 
   /// What is in `directory`, without itself. Addresses may have a host, and begin otherwise than here where a proxy is on the way, so that the
   /// last part of each counts; the directory has fewer parts than what is in it.
-  func entries(of directory: String) -> [Stored] {
+  ///
+  /// - Returns: nil if it can't be read who they all are.
+  func entries(of directory: String) -> [Stored]? {
     let all = responses.map { response in
       (response, (response["href"]?.text ?? "").split(separator: "/"))
     }
-    guard let own = all.map({ $0.1.count }).min() else { return [] }
+    guard responses.allSatisfy({ $0["href"]?.text.isEmpty == false }) else { return nil }
+    guard let own = all.map({ $0.1 }).min(by: { $0.count < $1.count }) else { return [] }
     let folder = directory == "/" ? "" : directory
-    return all.compactMap { response, parts in
-      guard parts.count > own, let last = parts.last, let name = try? URLText.decoded(last), Multistatus.isName(name) else { return nil }
-      return finding("\(folder)/\(name)", response)?.stored
+    var entries: [Stored] = []
+    for (response, parts) in all where parts != own {
+      guard parts.count > own.count, let last = parts.last, let name = try? URLText.decoded(last), Multistatus.isName(name) else {
+        return nil
+      }
+      let path = "\(folder)/\(name)"
+      switch finding(path, response) {
+      case .stored(let stored): entries.append(stored)
+      // Of what may not be looked at no more is known than that it is there.
+      case nil, .untold: entries.append(Stored(path, isDirectory: nil))
+      case .nothing: break
+      }
     }
+    return entries
   }
 
   /// Nothing else may lead out of the directory.

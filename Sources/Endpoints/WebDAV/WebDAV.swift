@@ -203,7 +203,10 @@ public struct WebDAV: BuiltInStore, RenamingStore, DirectoryStore {
       }
       guard let stored = own.stored else { return nil }
       try checkFolder(stored)
-      return Listing(told.entries(of: directory))
+      guard let entries = told.entries(of: directory) else {
+        throw answer.withEvidence(Failure(.protocol, "\(server) lists something in \(directory) whose name can't be read"))
+      }
+      return Listing(entries)
     case 404: return nil
     case 200..<300: throw answer.withEvidence(notWebDAV)
     case 405, 501: throw answer.withEvidence(Failure(.protocol, "\(server) lists no directories (HTTP \(answer.status))"))

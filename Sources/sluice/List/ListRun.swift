@@ -61,7 +61,13 @@ struct ListRun: Sendable {
     } catch {
       failure = error
     }
-    if [.missing, .rejected].contains(failure.kind), let object = await object(at: target) { return [object] }
+    if [.missing, .rejected].contains(failure.kind) {
+      do throws(Failure) {
+        if let object = try await object(at: target) { return [object] }
+      } catch {
+        if failure.kind == .missing { failure = error }
+      }
+    }
     if let likely = target.likely, [.usage, .rejected, .auth, .protocol].contains(failure.kind) { failure.hint = likely }
     throw failure.about(target.text)
   }
@@ -91,12 +97,16 @@ struct ListRun: Sendable {
   }
 
   /// The object of that name; nil if there is none, or if a slash at the end says that a directory is meant.
-  private func object(at target: Target) async -> Entry? {
+  ///
+  /// - Throws: what keeps anybody from knowing that.
+  private func object(at target: Target) async throws(Failure) -> Entry? {
     guard !target.text.hasSuffix("/") else { return nil }
     let text = target.path.hasSuffix("/") ? String(target.path.dropLast()) : target.path
     guard let path = try? target.store.sourcePath(text) else { return nil }
-    let finding = try? await asking(target) { () throws(Failure) in try await target.store.stat(path, fresh: true) }
-    guard let stored = finding?.stored, stored.isDirectory != true else { return nil }
+    let finding = try await asking(target) { () throws(Failure) in try await target.store.stat(path, fresh: true) }
+    // What no server was asked for is as unknown as it was.
+    if case .untold(let failure) = finding, failure.httpStatus != nil { throw failure }
+    guard let stored = finding.stored, stored.isDirectory != true else { return nil }
     return Entry(stored, at: target)
   }
 
