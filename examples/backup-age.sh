@@ -17,8 +17,9 @@ list=$(sluice ls --quiet "$folder") || {
   exit 3
 }
 
+# Parts that ls shows one by one are no whole object.
 line=$(printf '%s\n' "$list" | jq -rs --argjson hours "$hours" '
-  map(select(.dir != true and .modified and (.name | endswith(".sha256") | not))) | max_by(.modified)
+  map(select(.dir != true and .modified and (.name | test("\\.(sha256|parts\\.json|part-[0-9]{5,})$") | not))) | max_by(.modified)
   | if . == null then "CRITICAL: there is no backup"
     else ((now - (.modified | sub("\\.[0-9]+"; "") | fromdate)) / 3600) as $age
     | "\(if $age > $hours then "CRITICAL" else "OK" end): \(.name) is \($age * 10 | floor / 10) hours old"

@@ -114,8 +114,10 @@ struct ExampleTests {
     #expect(try await age(24).exit == 2)
     let time = Int(Date().timeIntervalSince1970) - 30 * 3600
     try await documented.shell("sluice --mtime \(time)000 nas:/backup/old.gz -- echo old").success()
-    // Neither is a backup.
-    for name in ["old.gz.sha256", ".new.gz.sluice-0a1b2c3d"] { try write([1], to: documented.server.alistFile("/backup/\(name)")) }
+    // None of them is a backup.
+    for name in ["old.gz.sha256", ".new.gz.sluice-0a1b2c3d", "half.gz.part-00001", "half.gz.part-00002", "torn.gz.parts.json"] {
+      try write([1], to: documented.server.alistFile("/backup/\(name)"))
+    }
     let old = try await age(24)
     #expect(old.exit == 2 && old.outputText.wholeMatch(of: /CRITICAL: old.gz is 30(.\d)? hours old\n/) != nil, "\(old.summary)")
     let young = try await age(31)
@@ -123,6 +125,8 @@ struct ExampleTests {
     try await documented.shell("echo new | sluice nas:/backup/new.gz").success()
     let new = try await age(24)
     #expect(new.exit == 0 && new.outputText == "OK: new.gz is 0 hours old\n", "\(new.summary)")
+    try await documented.shell("echo newest | sluice --part-size 4 nas:/backup/newest.gz").success()
+    #expect(try await age(24).outputText.hasPrefix("OK: newest.gz is 0"))
     let unknown = try await documented.example("backup-age.sh http://127.0.0.1:1/")
     #expect(unknown.exit == 3 && unknown.outputText.hasPrefix("UNKNOWN: "), "\(unknown.summary)")
   }
