@@ -46,7 +46,7 @@ final class MembersAhead: Sendable {
     var segments: [(segment: Segment, progress: Progress)] = []
     /// Where the segment that has no end yet began.
     var open = (start: Int64(0), output: Int64(0))
-    /// What would come out of all before the last beginning that was found.
+    /// What would come out of all before the last beginning that was found. Lengths that are none may add up to any number.
     var sum: Int64 = 0
     /// What is added to a segment's output to have its place in the spool; nil while the guess is known to be wrong.
     var shift: Int64? = 0
@@ -64,7 +64,7 @@ final class MembersAhead: Sendable {
     /// Whether the leader has got past the beginning of a segment, so that it cannot be one.
     var isGuessWrong: Bool {
       guard let shift, let ahead else { return false }
-      return leader.position > ahead.bytes.lowerBound || leader.made > ahead.output.lowerBound + shift
+      return leader.position > ahead.bytes.lowerBound || leader.made > ahead.output.lowerBound.addingSaturated(shift)
     }
 
     mutating func forgetGuess() {
@@ -110,11 +110,11 @@ final class MembersAhead: Sendable {
     let result = state.wait(for: MembersAhead.room) { state -> Bool? in
       if state.isStopped { return false }
       guard place - state.open.start >= least || isEnd else {
-        state.sum += Int64(length)
+        state.sum = state.sum.addingSaturated(Int64(length))
         return true
       }
       guard state.segments.count < MembersAhead.most else { return nil }
-      state.sum += Int64(length)
+      state.sum = state.sum.addingSaturated(Int64(length))
       let segment = Segment(bytes: state.open.start..<place, output: state.open.output..<state.sum)
       let isPossible = segment.output.count <= segment.bytes.count.multipliedSaturated(by: Int(MembersAhead.largestRatio))
       // One that cannot be is for the leader, who sees what is wrong with it. So is one that it is in already.
@@ -136,7 +136,7 @@ final class MembersAhead: Sendable {
       guard let shift = state.shift, let index = state.segments.firstIndex(where: { $0.progress == .waiting }) else { return nil }
       state.segments[index].progress = .running
       let segment = state.segments[index].segment
-      return Work(segment: segment, place: segment.output.lowerBound + shift, generation: state.generation)
+      return Work(segment: segment, place: segment.output.lowerBound.addingSaturated(shift), generation: state.generation)
     }
   }
 
@@ -152,7 +152,7 @@ final class MembersAhead: Sendable {
     }
     guard isWanted else { return false }
     // A disk that is full is met again by the leader, who says so.
-    let isWritten = (try? spool.write(bytes, at: work.place + offset)) != nil
+    let isWritten = (try? spool.write(bytes, at: work.place.addingSaturated(offset))) != nil
     state.update { $0.writing -= 1 }
     state.wakeOne(MembersAhead.leader)
     return isWritten
