@@ -226,7 +226,7 @@ public final class Fetch: Sendable {
     case .nothing:
       guard known.size == nil, known.version == nil else { throw .replaced(path) }
       try await store.confirmNothing(at: path)
-      throw .missing(path)
+      throw .missing(path, in: store)
     case .untold(let failure): throw failure
     case .stored(let told):
       if let size = told.size, let expected = known.size, size != expected { throw .replaced(path) }
@@ -242,8 +242,8 @@ public final class Fetch: Sendable {
 
 extension Failure {
   /// There is no such object, and that is certain.
-  public static func missing(_ path: String) -> Failure {
-    Failure(.missing, "\(path) does not exist", hint: "sluice ls shows what is there")
+  public static func missing(_ path: String, in store: any Store) -> Failure {
+    Failure(.missing, "\(path) does not exist", hint: store.hasLists ? "sluice ls shows what is there" : nil)
   }
 }
 

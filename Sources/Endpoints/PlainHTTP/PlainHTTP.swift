@@ -62,8 +62,14 @@ public struct PlainHTTP: BuiltInStore, RemovingStore {
   public func read(
     _ path: String, _ range: Range<Int64>?, of version: String?, into sink: any ByteSink
   ) async throws(Failure) -> Finding {
-    try await http.read(path, range, of: version, into: sink)
+    let finding = try await http.read(path, range, of: version, into: sink)
+    // There is no `sluice ls` of it.
+    guard case .untold(var failure) = finding, failure.hint == Failure.directory(path).hint else { return finding }
+    failure.hint = nil
+    return .untold(failure)
   }
+
+  public var hasLists: Bool { false }
 
   public func list(_ directory: String, page: String?) async throws(Failure) -> Listing? { throw PlainHTTP.noDirectories }
 

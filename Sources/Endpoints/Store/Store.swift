@@ -72,6 +72,9 @@ public protocol Store: Sendable {
   /// - Throws: what keeps it from being so.
   func confirmNothing(at path: String) async throws(Failure)
 
+  /// Whether there are lists at all, so that a hint may name `sluice ls`.
+  var hasLists: Bool { get }
+
   /// Why nothing can be asked of what is at `path`; nil if it can. May ask that itself.
   func silence(at path: String) async -> Failure?
 
@@ -292,6 +295,7 @@ extension Store {
   public func replaces(_ attributes: Attributes) -> Bool { true }
   public func confirmNothing(at path: String) async throws(Failure) {}
   public func silence(at path: String) async -> Failure? { nil }
+  public var hasLists: Bool { true }
   public var probesFirst: Bool { false }
   public func probeNew(_ path: String) async throws(Failure) {}
   public func explanation(of stored: Stored, insteadOf payload: Payload) -> Failure? { nil }

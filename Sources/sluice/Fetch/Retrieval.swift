@@ -44,7 +44,7 @@ struct Retrieval: Sendable {
     var found = Found(objects: [], proof: proof)
     switch finding {
     case .stored(let stored) where stored.isDirectory == true:
-      throw Failure(.rejected, "\(path) is a directory", hint: "sluice ls \(target.text) shows what is in it")
+      throw Failure(.rejected, "\(path) is a directory", hint: store.hasLists ? "sluice ls \(target.text) shows what is in it" : nil)
     case .stored(let stored):
       found.objects = [stored]
       found.modified = stored.modified
@@ -94,7 +94,7 @@ struct Retrieval: Sendable {
     let place = path + PartsRun.manifestSuffix
     guard let bytes = try await small(place, limit: Int(PartManifest.limit)) else {
       try await asking { () async throws(Failure) in try await store.confirmNothing(at: path) }
-      throw .missing(path)
+      throw .missing(path, in: store)
     }
     let manifest = try PartManifest(parsing: bytes, at: place)
     found.manifest = manifest
