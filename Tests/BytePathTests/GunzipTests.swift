@@ -80,7 +80,7 @@ struct GunzipTests {
     #expect(try await message(Array("\u{1f}!".utf8)) == "the object is not gzip: it does not begin as gzip does")
     #expect(try await message(Array("<html>".utf8)) == "the object is not gzip: it does not begin as gzip does")
     #expect(try await message([0, 0, 0]) == "the object is not gzip: it does not begin as gzip does")
-    let behind = "the object has bytes behind its last gzip member that are none, from byte"
+    let behind = "the object has data after its last gzip member that is not gzip, from byte"
     #expect(try await message(good + [7]) == "\(behind) \(good.count) on")
     #expect(try await message(good + good + [0x1f, 9]) == "\(behind) \(good.count * 2) on")
     #expect(try await message(good + [0, 0, 0, 7, 0]) == "\(behind) \(good.count + 3) on")

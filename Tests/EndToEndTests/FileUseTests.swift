@@ -106,8 +106,9 @@ struct FileUseTests {
     "what is read back, and what it is proven by, is not written",
     arguments: [
       "verify --result ./x ./x", "verify --result hard ./x", "verify --result r.json --receipt r.json ./x", "verify --result x.sha256 ./x",
-      "verify --result s.parts.json ./s", "verify --result s.part-00002 ./s", "verify ./x >> x", "get --result r.json --receipt r.json ./x out",
-      "get ./x >> x.sha256", "get --result ./x ./x out", "get ./s out >> s.part-00001", "ls --result x ./x", "ls --result hard -l ./x",
+      "verify --result s.parts.json ./s", "verify --result s.part-00002 ./s", "verify ./x >> x",
+      "get --result r.json --receipt r.json ./x out", "get ./x >> x.sha256", "get --result ./x ./x out", "get ./s out >> s.part-00001",
+      "ls --result x ./x", "ls --result hard -l ./x",
     ])
   func readBack(arguments: String) async throws {
     let files = ["x", "r.json", "x.sha256", "s.parts.json", "s.part-00001", "s.part-00002"]

@@ -85,10 +85,14 @@ struct GetTests {
     let server = try server()
     let run = try await box.sluice("get", server.url("/y"), "out")
     try run.failure(66, "missing")
+    // Plain HTTP has no lists.
+    #expect(!run.errorText.contains("sluice ls"), "\(run.summary)")
     expectNothing(run)
     #expect(try await box.sluice("get", server.url("/y")).exit == 66)
     try await box.sluice("verify", server.url("/y")).failure(66, "missing")
-    try await box.sluice("get", "./none", "out").failure(66, "missing")
+    let none = try await box.sluice("get", "./none", "out")
+    try none.failure(66, "missing")
+    #expect(none.errorText.contains("sluice ls"), "\(none.summary)")
     try makeDirectory("\(box.work)/d")
     try await box.sluice("get", "./d", "out").failure(73, "rejected")
     server.stop()
@@ -106,6 +110,7 @@ struct GetTests {
     try await box.sluice("get", "-o", "direct", url, "out").usage()
     try await box.sluice("verify", "--sha256", String(repeating: "a", count: 64), url, url).usage()
     try await box.sluice("get", url, "out", "more").usage()
+    for command in ["get", "verify", "ls"] { try await box.sluice(command, "--answer-timeout", "1s", url).usage() }
     try box.file("a", "text")
     try await box.sluice("get", "./a", "a").usage()
   }

@@ -117,7 +117,7 @@ struct Gunzip {
 
   private func garbage(at place: Int64) -> Failure {
     Failure(
-      .input, "\(name) has bytes behind its last gzip member that are none, from byte \(place) on",
+      .input, "\(name) has data after its last gzip member that is not gzip, from byte \(place) on",
       hint: "something was added to it, or a member is damaged; get it without -d to look at it")
   }
 

@@ -8,7 +8,7 @@ struct Get: RunnableCommand {
     abstract: "Read an object back, whole and proven, or not at all.",
     usage: "sluice get [options] SRC [FILE]\n       sluice get [options] SRC -- COMMAND [ARG...]",
     discussion: """
-      SRC is written as a DEST of put is. Without FILE and COMMAND the object goes to standard output. Nothing is handed on before all of it has \
+      Write SRC as you would a DEST of put. Without FILE and COMMAND the object goes to standard output. Nothing is handed on before all of it has \
       come and is proven.
       """)
 
@@ -28,6 +28,8 @@ struct Get: RunnableCommand {
   var file: String?
 
   var verbosity: Messages.Verbosity { transfer.verbosity }
+
+  func validate() throws { try transfer.checkForReading() }
 
   func execute(_ console: Console) async -> Int32 {
     do throws(Failure) {

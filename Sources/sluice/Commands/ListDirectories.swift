@@ -17,6 +17,8 @@ struct ListDirectories: RunnableCommand {
 
   var verbosity: Messages.Verbosity { transfer.verbosity }
 
+  func validate() throws { try transfer.checkForReading() }
+
   func execute(_ console: Console) async -> Int32 {
     await ListRun(directories: directories, options: transfer, isLong: long, listsAll: all, console: console).run()
   }

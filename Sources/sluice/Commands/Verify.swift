@@ -16,6 +16,7 @@ struct Verify: RunnableCommand {
   var verbosity: Messages.Verbosity { transfer.verbosity }
 
   func validate() throws {
+    try transfer.checkForReading()
     if fetch.sha256 != nil, sources.count > 1 { throw ValidationError("--sha256 is for one object, and there are several") }
   }
 

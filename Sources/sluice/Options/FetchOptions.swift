@@ -7,7 +7,7 @@ struct FetchOptions: ParsableArguments {
   @Option(
     parsing: .singleValue, help: ArgumentHelp("Filter the object through COMMAND, before --gunzip (repeatable).", valueName: "command"))
   var through: [String] = []
-  @Flag(name: [.customShort("d"), .long], help: "Unpack with gzip.")
+  @Flag(name: [.customShort("d"), .long], help: "Decompress with gzip.")
   var gunzip = false
   @Option(help: ArgumentHelp("Require this SHA-256 of the stored object.", valueName: "hex"), transform: sha256Argument)
   var sha256: Checksum?

@@ -12,7 +12,7 @@ struct TransferOptions: ParsableArguments {
   var timeout: TimeSpan?
   @Option(help: ArgumentHelp("For a connection (30s).", valueName: "duration"))
   var connectTimeout: TimeSpan?
-  @Option(help: ArgumentHelp("How long nothing may move while sending (60s).", valueName: "duration"))
+  @Option(help: ArgumentHelp("How long nothing may move while sending or reading (60s).", valueName: "duration"))
   var idleTimeout: TimeSpan?
   @Option(help: ArgumentHelp("For the answer after an upload's last byte (10m).", valueName: "duration"))
   var answerTimeout: TimeSpan?
@@ -36,6 +36,11 @@ struct TransferOptions: ParsableArguments {
     if retryMaxTime != nil, retries == 0 { throw ValidationError("--retry-max-time has no effect with --retries 0") }
     guard !(insecure && cacert != nil) else { throw ValidationError("--cacert has no effect with --insecure") }
     guard !(quiet && verbose) else { throw ValidationError("--quiet and --verbose contradict each other") }
+  }
+
+  /// For the commands that upload nothing.
+  func checkForReading() throws {
+    if answerTimeout != nil { throw ValidationError("--answer-timeout has no effect with this command, which uploads nothing") }
   }
 
   var verbosity: Messages.Verbosity { quiet ? .quiet : verbose ? .verbose : .normal }
