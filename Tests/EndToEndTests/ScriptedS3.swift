@@ -287,6 +287,6 @@ extension Exchange {
   }
 }
 
-private func hex(_ bytes: some Sequence<UInt8>) -> String {
+func hex(_ bytes: some Sequence<UInt8>) -> String {
   bytes.map { String(format: "%02x", $0) }.joined()
 }

@@ -22,6 +22,8 @@ public final class ObjectServer: Sendable {
     case cut(after: Int)
     /// Nothing more comes after this many bytes of the body, as long as the client waits.
     case hang(after: Int)
+    /// It comes in pieces of 64 KiB, with this pause before each.
+    case pace(microseconds: UInt32)
     /// One byte of the body is another, counted from its beginning.
     case flip(at: Int)
     /// Something else is said.
@@ -69,8 +71,7 @@ public final class ObjectServer: Sendable {
         state.ranges.append(request.header("Range") ?? "")
         return state.gets
       }
-      let sent = ObjectServer.serve(exchange, object, fault(number, request))
-      state.value.withLock { $0.sent += sent }
+      ObjectServer.serve(exchange, object, fault(number, request)) { count in state.value.withLock { $0.sent += count } }
     }
   }
 
@@ -101,39 +102,49 @@ public final class ObjectServer: Sendable {
     return start..<min(count, (Int(ends[1]) ?? count - 1) + 1)
   }
 
-  private static func serve(_ exchange: Exchange, _ object: Object, _ action: Action) -> Int {
+  /// - Parameter sent: told of bytes of the body that were sent.
+  private static func serve(_ exchange: Exchange, _ object: Object, _ action: Action, _ sent: (Int) -> Void) {
     var part = range(exchange.request, object.bytes.count)
     if case .ignoreRange = action { part = nil }
     var body = part.map { Array(object.bytes[$0]) } ?? object.bytes
     var end = body.count
     switch action {
     case .say(let status, let type, let body):
-      exchange.answer(body, status: status, type: type)
-      return 0
+      return exchange.answer(body, status: status, type: type)
     case .reset:
-      exchange.reset()
-      return 0
+      return exchange.reset()
     case .untilClose:
       exchange.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
       exchange.send(bytes: object.bytes)
-      exchange.close()
-      return object.bytes.count
+      sent(object.bytes.count)
+      return exchange.close()
     case .chunked(let count):
       exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
       let bytes = object.bytes.prefix(count ?? .max)
       if !bytes.isEmpty { exchange.send(bytes: Array("\(String(bytes.count, radix: 16))\r\n".utf8) + bytes + [13, 10]) }
+      sent(bytes.count)
       if count == nil { exchange.send("0\r\n\r\n") } else { exchange.close() }
-      return bytes.count
+      return
     case .flip(let place): if !body.isEmpty { body[place % body.count] ^= 1 }
     case .cut(let count), .hang(let count): end = min(count, body.count)
-    case .serve, .ignoreRange: break
+    case .serve, .ignoreRange, .pace: break
     }
     let status = part == nil ? "200 OK" : "206 Partial Content"
     let range = part.map { ["Content-Range: bytes \($0.lowerBound)-\($0.upperBound - 1)/\(object.bytes.count)"] } ?? []
+    if case .pace(let pause) = action {
+      answer(exchange, object, [], whole: body.count, status: status, range)
+      for start in stride(from: 0, to: body.count, by: 1 << 16) {
+        usleep(pause)
+        let piece = Array(body[start..<min(start + 1 << 16, body.count)])
+        guard exchange.send(bytes: piece) else { return exchange.close() }
+        sent(piece.count)
+      }
+      return
+    }
     answer(exchange, object, Array(body.prefix(end)), whole: body.count, status: status, range)
-    guard end < body.count else { return end }
+    sent(end)
+    guard end < body.count else { return }
     if case .hang = action { exchange.awaitClose() } else { exchange.reset() }
-    return end
   }
 
   private static func answer(

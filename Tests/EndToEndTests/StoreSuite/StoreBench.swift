@@ -13,9 +13,9 @@ struct StoreBench: Sendable {
   static let smallDisk = 512 << 10
 
   /// `HOST:PORT` that the client is told.
-  private(set) var authority: String
+  var authority: String
   /// Of the server.
-  private let port: Int
+  let port: Int
   /// Where objects are files.
   let folder: String?
   private let scripted: ScriptedS3?
@@ -25,8 +25,10 @@ struct StoreBench: Sendable {
 
   /// Starts the server.
   ///
-  /// - Parameter isSmall: its disk has `smallDisk` bytes. Where it is a part of the tests, `withSmallDisk` at `disk` has made it before.
-  init(_ server: StoreServer, _ box: Sandbox, isSmall: Bool = false) async throws {
+  /// - Parameters:
+  ///   - isSmall: its disk has `smallDisk` bytes. Where it is a part of the tests, `withSmallDisk` at `disk` has made it before.
+  ///   - hashes: whether AList and S3 of the tests tell hashes.
+  init(_ server: StoreServer, _ box: Sandbox, isSmall: Bool = false, hashes: Bool = false) async throws {
     let disk = isSmall ? ["--tmpfs", "\(StoreBench.smallDisk)"] : []
     switch server {
     case .http(let kind?), .dav(let kind?):
@@ -36,13 +38,13 @@ struct StoreBench: Sendable {
       let peer = try await box.peer("start-s3-\(kind.rawValue).sh", ["--bucket", "bench"] + kind.options + disk)
       self.init(server, box, port: peer.port, folder: kind == .rclone ? "\(peer.data)/bench" : nil)
     case .s3(nil):
-      let scripted = try ScriptedS3(box, ScriptedS3.Manner(keepsBytes: true))
+      let scripted = try ScriptedS3(box, ScriptedS3.Manner(keepsBytes: true, hasChecksums: hashes))
       self.init(server, box, port: scripted.port, scripted: scripted)
     case .azure:
       let azure = try ScriptedAzure(box, md5: { Array(Insecure.MD5.hash(data: $0)) })
       self.init(server, box, port: azure.port, azure: azure)
     case .alist, .siyuan, .http(nil), .dav(nil):
-      self.init(server, box, try await box.loopback("--multipart", "--permission", "65535"))
+      self.init(server, box, try await box.loopback(["--multipart", "--permission", "65535"] + (hashes ? ["--hashes"] : [])))
     case .file: self.init(server, box, nil)
     case .plugin:
       self.init(server, box, nil)
@@ -180,6 +182,12 @@ struct StoreBench: Sendable {
     } else if let file = file(name) {
       if let bytes { try write(bytes, to: file, mode: 0o666) } else { try? FileManager.default.removeItem(atPath: file) }
     }
+  }
+
+  /// As `plant`, at a server of the tests and from any thread.
+  func replace(_ bytes: [UInt8], _ name: String) throws {
+    if let scripted { return scripted.plant(bytes, at: target(name)) }
+    if let file = file(name) { try write(bytes, to: file, mode: 0o666) }
   }
 
   /// What lies beside the objects under names that no object has.

@@ -137,8 +137,9 @@ extension StoreBench {
   /// By what an object of so many bytes is proven if nobody but the server says what it is.
   fileprivate func proof(of count: Int) -> String {
     switch server {
-    case .azure: "checksum"
-    // The tag of an upload in parts is the hash of nothing that is known, and rclone makes its own.
+    // rclone makes a tag of its own, which is the hash of all.
+    case .azure, .s3(.rclone): "checksum"
+    // The tag of an upload in parts is the hash of nothing that is known.
     case .s3(nil), .s3(.ceph): count > chunk ? "size" : "checksum"
     default: "size"
     }
