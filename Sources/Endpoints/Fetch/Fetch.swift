@@ -18,7 +18,7 @@ public final class Fetch: Sendable {
   /// Bytes of a piece, the least, and the most as long as there are few pieces.
   private static let pieceSizes: ClosedRange<Int64> = 8 << 20...64 << 20
   /// An object has about as many pieces as this if their size allows it.
-  private static let pieceCount: Int64 = 1024
+  private static let pieceCount: Int64 = 32
   /// More pieces are not made whatever their size, and whatever length a server claims.
   private static let mostPieces: Int64 = 1 << 17
   /// An attempt that brings less than this, in bytes, counts as one that brings nothing.
