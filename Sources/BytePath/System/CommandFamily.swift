@@ -1,7 +1,7 @@
 import Synchronization
 
-/// What a command has started itself, and its children, as far as the system tells. On a terminal a signal to the command alone does not reach
-/// them.
+/// A command and what it has started itself, as far as the system tells. On a terminal a signal to the command alone does not reach the
+/// others.
 public final class CommandFamily: Sendable {
   private let state = Mutex<(root: Int32?, seen: [SeenProcess])>((nil, []))
 

@@ -223,7 +223,7 @@ struct Retrieval: Sendable {
     return unpacked
   }
 
-  /// Compares what came with every word on it.
+  /// Compares what came with what is known of it, as `Proof.check` does, and what comes out with what went in.
   ///
   /// - Returns: `verified` of the result.
   /// - Throws: `input` if it is not what was stored; `protocol` if nobody can tell.
